@@ -1,0 +1,1 @@
+"""What we decide: pure verdicts; clocks, sizes and addresses come in as arguments."""
