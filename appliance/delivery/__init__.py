@@ -1,0 +1,1 @@
+"""Bytes from disk to a client's socket."""

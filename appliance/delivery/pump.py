@@ -1,0 +1,220 @@
+"""Threads that own a socket while a body leaves the box.
+
+Theory of operation. Moving a blob is one system call after another that may block on a cold
+disk, so it happens outside the event loop, in a few threads with an epoll each. A job is a
+socket, a file and a queue of spans: the loop appends spans as they become readable, the thread
+sends them with sendfile, parks the job when its queue is empty, and takes turns between jobs after
+TURN_BYTES_MAX each. A job ends when its last span is out, when the peer is gone, or when nothing
+has moved for too long; a body that ends early is the caller's to cut short, never to pad.
+
+    loop:    submit ── feed ── feed ── end ─────────▶ await done
+    thread:          epoll ── sendfile ── park ── sendfile ── close, done
+
+The queue is a deque: one side appends and the other pops, which the interpreter keeps atomic. A
+feed wakes the thread only if the job is parked; the thread marks it parked before it looks at the
+queue a last time, so no span is left behind.
+"""
+
+import asyncio
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+
+from appliance.protocol.ranges import Span
+
+THREADS = 3  # One may wait for a cold disk and one for another while the third serves the rest.
+TURN_BYTES_MAX = 4 * 1024 * 1024  # What a job may send before the next has its turn.
+CALL_BYTES_MAX = 1024 * 1024  # A sendfile this long holds no lock and fits in any socket's buffer.
+STALL_SECONDS_MAX = 60.0  # A client that takes nothing for so long has gone without a word.
+PARKED_SECONDS_MAX = 60.0  # Past 30 s without a byte Ollama has started the part anew.
+_BEAT_SECONDS = 1.0  # How often stalled jobs are looked for.
+
+
+class _Job:
+    """A body under way. Fields are the thread's once submitted, but for the marked ones."""
+
+    def __init__(self, out_fd: int, file_fd: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.out_fd = out_fd
+        self.file_fd = file_fd
+        self.queue: deque[Span] = deque()  # Shared: appended by the loop, popped by the thread.
+        self.is_ended = False  # The loop's: no span will follow.
+        self.is_aborted = False  # The loop's: send no more.
+        self.is_parked = False
+        self.position = 0  # Of the first span in the queue: the next byte to send.
+        self.sent_bytes = 0
+        self.moved_at = time.monotonic()
+        self.done: asyncio.Future[int] = loop.create_future()
+        self._loop = loop
+
+    def finish(self) -> None:
+        """Called by the thread when it has let go of both descriptors."""
+        self._loop.call_soon_threadsafe(self._resolve)
+
+    def _resolve(self) -> None:
+        if not self.done.done():
+            self.done.set_result(self.sent_bytes)
+
+
+class _PumpThread(threading.Thread):
+    def __init__(self, number: int) -> None:
+        super().__init__(name=f"pump-{number}", daemon=True)
+        self._epoll = select.epoll()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._arrived: deque[_Job] = deque()
+        self._jobs: dict[int, _Job] = {}
+        self._is_stopping = False
+
+    @property
+    def load(self) -> int:
+        return len(self._jobs) + len(self._arrived)
+
+    def wake(self, job: _Job) -> None:
+        """Look at `job`, new or changed, soon. Any thread may call this."""
+        self._arrived.append(job)
+        os.eventfd_write(self._wake_fd, 1)
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        os.eventfd_write(self._wake_fd, 1)
+        self.join()
+
+    def run(self) -> None:
+        swept_at = time.monotonic()
+        while not self._is_stopping:
+            for fd, events in self._epoll.poll(_BEAT_SECONDS):
+                if fd == self._wake_fd:
+                    os.eventfd_read(fd)
+                    self._admit()
+                elif fd in self._jobs:
+                    self._turn(self._jobs[fd], events)
+            if time.monotonic() - swept_at > _BEAT_SECONDS:
+                swept_at = time.monotonic()
+                self._sweep(swept_at)
+        for job in [*self._jobs.values(), *self._arrived]:
+            self._release(job)
+        self._epoll.close()
+        os.close(self._wake_fd)
+
+    def _admit(self) -> None:
+        while self._arrived:
+            job = self._arrived.popleft()
+            if job.out_fd < 0:
+                continue  # Released before its wake was read.
+            if job.out_fd not in self._jobs:
+                self._jobs[job.out_fd] = job
+                self._epoll.register(job.out_fd, select.EPOLLOUT)
+            elif job.is_parked or job.is_aborted:
+                self._epoll.modify(job.out_fd, select.EPOLLOUT)
+            job.is_parked = False
+
+    def _turn(self, job: _Job, events: int) -> None:
+        try:
+            is_over = job.is_aborted or bool(events & select.EPOLLERR) or self._send(job)
+        except OSError:  # The peer is gone, or the disk is: either way no more will come.
+            is_over = True
+        if is_over:
+            self._release(job)
+
+    def _send(self, job: _Job) -> bool:
+        """Send until the socket is full, the queue empty or the turn over. True: all is out."""
+        budget = TURN_BYTES_MAX
+        while budget > 0:
+            if not job.queue:
+                return self._park(job)
+            span = job.queue[0]
+            position = max(job.position, span.start)
+            count = min(CALL_BYTES_MAX, span.stop - position)
+            try:
+                sent = os.sendfile(job.out_fd, job.file_fd, position, count)
+            except BlockingIOError:
+                return False
+            if sent == 0:
+                raise OSError("the file is shorter than its record says")
+            job.sent_bytes += sent
+            job.position = position + sent
+            job.moved_at = time.monotonic()
+            budget -= sent
+            if job.position == span.stop:
+                job.queue.popleft()
+                job.position = 0
+        return False
+
+    def _park(self, job: _Job) -> bool:
+        job.is_parked = True
+        if job.queue:  # Fed between the last look and the mark.
+            job.is_parked = False
+            return False
+        if job.is_ended:
+            return not job.queue
+        self._epoll.modify(job.out_fd, 0)
+        job.moved_at = time.monotonic()
+        return False
+
+    def _sweep(self, now: float) -> None:
+        for job in list(self._jobs.values()):
+            allowed = PARKED_SECONDS_MAX if job.is_parked else STALL_SECONDS_MAX
+            if job.is_aborted or now - job.moved_at > allowed:
+                self._release(job)
+
+    def _release(self, job: _Job) -> None:
+        if job.out_fd < 0:
+            return
+        if self._jobs.pop(job.out_fd, None) is not None:
+            self._epoll.unregister(job.out_fd)
+        os.close(job.out_fd)
+        job.out_fd = -1
+        job.finish()
+
+
+class Pumps:
+    """The pump threads of a box. Use with `async with`; leaving it cuts every body short."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._threads = [_PumpThread(number) for number in range(threads)]
+
+    async def __aenter__(self) -> "Pumps":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for thread in self._threads:
+            await asyncio.to_thread(thread.stop)
+
+    async def send(self, out_fd: int, file_fd: int, spans: AsyncIterator[Span]) -> int:
+        """Send `spans` of a file to a socket, in order, and return the bytes that went out.
+
+        Fewer than the spans hold means that the peer is gone or took nothing for too long, or that
+        the iterator ended early. Takes ownership of `out_fd` (a duplicate of the client's socket,
+        non-blocking, with nothing left in any buffer before it) and closes it; `file_fd` stays
+        the caller's and must stay open until this returns.
+        """
+        job = _Job(out_fd, file_fd, asyncio.get_running_loop())
+        thread = min(self._threads, key=lambda each: each.load)
+        thread.wake(job)
+        try:
+            async with asyncio.TaskGroup() as group:
+                feeder = group.create_task(_feed(job, thread, spans))
+                await asyncio.shield(job.done)
+                feeder.cancel()
+        finally:
+            job.is_aborted = True
+            if not job.done.done():
+                thread.wake(job)
+                await job.done
+        return job.sent_bytes
+
+
+async def _feed(job: _Job, thread: _PumpThread, spans: AsyncIterator[Span]) -> None:
+    try:
+        async for span in spans:
+            job.queue.append(span)
+            if job.is_parked:
+                thread.wake(job)
+    finally:
+        job.is_ended = True
+        thread.wake(job)
