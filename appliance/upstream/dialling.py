@@ -1,0 +1,101 @@
+"""How the box reaches the Internet: one aiohttp session whose every address is checked first.
+
+Theory of operation. Names are looked up past our own DNS answers and every address is checked
+before it is dialled, and the checked address is the one dialled: a name that resolves to the LAN,
+or to the box itself, is refused however a redirect came by it. aiohttp does not resolve URLs
+that hold an address instead of a name, so those are checked by `check_url`. An office's own proxy
+is the exception: the operator named it, so the system may resolve it, and it resolves the rest.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.helpers import is_ip_address
+from yarl import URL
+
+from appliance.upstream.source import OriginMisbehavedError
+
+CONNECT_SECONDS = 10.0  # A handshake across the world takes one; past ten nobody answers.
+READ_SECONDS = 30.0  # Between two chunks: as long as Ollama waits for its own parts.
+READ_BUFFER_BYTES = 1024 * 1024  # One write to disk: what arrives while the last is written.
+
+PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+
+type Resolve = Callable[[str], Awaitable[tuple[str, ...]]]
+
+
+class CheckedResolver(AbstractResolver):
+    """aiohttp's resolver interface over ours."""
+
+    def __init__(self, resolve: Resolve, *, unchecked_host: str | None) -> None:
+        self._resolve = resolve
+        self._unchecked_host = unchecked_host
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if host == self._unchecked_host:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )
+            addresses = tuple(str(each[4][0]) for each in found)
+        else:
+            addresses = await self._resolve(host)
+        return [_result(host, address, port) for address in addresses]
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _result(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(
+        hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Dialling:
+    """How to dial: `ca_file` holds the trusted roots (PEM), `proxy` the office's own or None."""
+
+    resolve: Resolve
+    ca_file: str
+    proxy: str | None = None
+
+    def open_session(self) -> aiohttp.ClientSession:
+        """A session without cookies, decompression or total timeout. The caller closes it."""
+        proxy_host = URL(self.proxy).host if self.proxy else None
+        connector = aiohttp.TCPConnector(
+            resolver=CheckedResolver(self.resolve, unchecked_host=proxy_host),
+            use_dns_cache=False,  # Ours keeps to the records' own lifetimes.
+            limit=0,  # Fills and pulls bound themselves.
+            ssl=ssl.create_default_context(cafile=self.ca_file),
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=PATIENT,
+            proxy=self.proxy,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        )
+
+    async def check_url(self, url: URL, *, secure: bool) -> None:
+        """Refuse a URL that may not be dialled.
+
+        `secure`: only https is acceptable.
+
+        Raises:
+            OriginMisbehavedError: another scheme, no host; or what `resolve` raises for an address.
+        """
+        if url.scheme not in (("https",) if secure else ("http", "https")) or not url.host:
+            raise OriginMisbehavedError(f"the origin redirects to {url.scheme}: no such thing here")
+        if self.proxy is None and is_ip_address(url.host):
+            await self.resolve(url.host)

@@ -1,0 +1,258 @@
+"""The real registry and its CDN, asked anonymously and read with suspicion.
+
+Theory of operation. Redirects are followed by hand: the registry answers a blob with a presigned
+URL on its CDN, and a presigned URL is signed byte for byte, so it is dialled exactly as it came
+(`encoded=True`) and never logged. It is remembered until the CDN refuses it (403: expired), then
+asked for anew. A registry that sends blobs itself simply never redirects. A body is used
+only if it is what was asked for: the status, the range it says it carries, and its length.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import aiohttp
+from yarl import URL
+
+from appliance.protocol.digest import Digest, parse_digest
+from appliance.protocol.errors import DigestInvalid
+from appliance.protocol.fields import format_via
+from appliance.protocol.manifest import MANIFEST_SIZE_BYTES_MAX
+from appliance.protocol.ranges import Span, format_range, parse_content_range
+from appliance.protocol.reference import Reference, Repository
+from appliance.policy.addresses import AddressRefusedError
+from appliance.upstream.dialling import PATIENT, Dialling
+from appliance.upstream.resolver import NameUnresolvableError
+from appliance.upstream.source import (
+    FetchedManifest,
+    ManifestRequest,
+    OriginMisbehavedError,
+    OriginUnreachableError,
+    Refusal,
+)
+
+REDIRECTS_MAX = 5  # The registry needs one; Go's client follows ten.
+BLOB_HEAD_SECONDS = 20.0  # Ollama gives the step that waits for this thirty.
+RETRY_AFTER_SECONDS_MAX = 3600.0  # More is a date or nonsense.
+PRESIGNED_URLS_MAX = 4096  # A few hundred bytes each; forgetting one costs one request.
+# What of a refusal a client acts on; the rest is between us and the origin.
+_REFUSAL_FIELDS = (
+    "Content-Type",
+    "WWW-Authenticate",
+    "Retry-After",
+    "Docker-Distribution-API-Version",
+)
+_TROUBLE = (aiohttp.ClientError, OSError, AddressRefusedError, NameUnresolvableError)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_EXPIRED = frozenset({401, 403, 404, 410})
+
+
+class Origin:
+    """A Source over HTTP. Use with `async with`; it owns its connections."""
+
+    def __init__(self, url: str, dialling: Dialling, *, via: str, user_agent: str) -> None:
+        self._url = URL(url)
+        self._dialling = dialling
+        self._fields = {"Via": format_via(via), "Accept-Encoding": "identity"}
+        self._user_agent = user_agent
+        self._presigned: dict[Digest, URL] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self.reached_at: float | None = None
+
+    async def __aenter__(self) -> "Origin":
+        self._session = self._dialling.open_session()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def fetch_manifest(
+        self, reference: Reference, request: ManifestRequest, *, timeout_seconds: float
+    ) -> FetchedManifest | Refusal:
+        async with self._request(
+            "GET", _manifest_path(reference), request, timeout_seconds
+        ) as reply:
+            if reply.status != HTTPStatus.OK:
+                return await _read_refusal(reply)
+            content = await _read_bounded(reply, MANIFEST_SIZE_BYTES_MAX)
+            return FetchedManifest(content, reply.headers.get("Content-Type", ""))
+
+    async def fetch_manifest_digest(
+        self, reference: Reference, request: ManifestRequest, *, timeout_seconds: float
+    ) -> Digest | None:
+        async with self._request(
+            "HEAD", _manifest_path(reference), request, timeout_seconds
+        ) as reply:
+            if reply.status != HTTPStatus.OK:
+                return None
+            fields = reply.headers
+            text = fields.get("ollama-content-digest") or fields.get("Docker-Content-Digest", "")
+            try:
+                return parse_digest(text if ":" in text else f"sha256:{text}")
+            except DigestInvalid:
+                return None
+
+    async def fetch_blob_size(self, repository: Repository, digest: Digest) -> int | Refusal:
+        path = _blob_path(repository, digest)
+        request = ManifestRequest(accept="*/*", user_agent=self._user_agent)
+        async with self._request("HEAD", path, request, BLOB_HEAD_SECONDS) as reply:
+            if reply.status != HTTPStatus.OK:
+                return await _read_refusal(reply)
+            if reply.content_length is None:
+                raise OriginMisbehavedError(f"the origin does not say how long {digest} is")
+            return reply.content_length
+
+    @asynccontextmanager
+    async def open_span(
+        self, repository: Repository, digest: Digest, span: Span, size_bytes: int
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        fields = self._fields | {"Range": format_range(span), "User-Agent": self._user_agent}
+        presigned = self._presigned.get(digest)
+        try:
+            if presigned is not None:
+                async with self._follow("GET", presigned, fields) as reply:
+                    if reply.status not in _EXPIRED:
+                        yield _read_span(reply, span, size_bytes)
+                        return
+                self._presigned.pop(digest, None)
+            url = self._url.with_path(_blob_path(repository, digest), encoded=True)
+            async with self._follow("GET", url, fields, presigned_for=digest) as reply:
+                yield _read_span(reply, span, size_bytes)
+        except _TROUBLE as error:
+            raise _unreachable(error) from error
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, path: str, request: ManifestRequest, timeout_seconds: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A small request: redirects followed, 5xx a fault, all within `timeout_seconds`."""
+        fields = self._fields | {"Accept": request.accept, "User-Agent": request.user_agent}
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        url = self._url.with_path(path, encoded=True)
+        try:
+            async with self._follow(method, url, fields, timeout=timeout) as reply:
+                _check_available(reply)
+                yield reply
+        except _TROUBLE as error:
+            raise _unreachable(error) from error
+
+    @asynccontextmanager
+    async def _follow(
+        self,
+        method: str,
+        url: URL,
+        fields: dict[str, str],
+        *,
+        timeout: aiohttp.ClientTimeout = PATIENT,
+        presigned_for: Digest | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request and follow its redirects; the last reply is the one that is none."""
+        assert self._session is not None, "use the origin with `async with`"
+        secure = self._url.scheme == "https"
+        for _ in range(REDIRECTS_MAX + 1):
+            await self._dialling.check_url(url, secure=secure)
+            async with self._session.request(
+                method, url, headers=fields, allow_redirects=False, timeout=timeout
+            ) as reply:
+                location = reply.headers.get("Location")
+                if reply.status not in _REDIRECTS or location is None:
+                    if presigned_for is not None and url.host != self._url.host:
+                        self._remember(presigned_for, url)
+                    yield reply
+                    return
+            url = url.join(URL(location, encoded=True))
+        raise OriginMisbehavedError(f"the origin redirects more than {REDIRECTS_MAX} times")
+
+    def _remember(self, digest: Digest, url: URL) -> None:
+        if len(self._presigned) >= PRESIGNED_URLS_MAX:
+            self._presigned.pop(next(iter(self._presigned)))
+        self._presigned[digest] = url
+
+
+def _manifest_path(reference: Reference) -> str:
+    return f"/v2/{reference.repository}/manifests/{reference.target}"
+
+
+def _blob_path(repository: Repository, digest: Digest) -> str:
+    return f"/v2/{repository}/blobs/{digest}"
+
+
+async def _read_span(
+    reply: aiohttp.ClientResponse, span: Span, size_bytes: int
+) -> AsyncIterator[bytes]:
+    """The bytes of `span` out of a reply that really carries them.
+
+    Raises:
+        OriginMisbehavedError: it carries others.
+        OriginUnreachableError: it has no body for us now, or its body ends early.
+    """
+    _check_carries(reply, span, size_bytes)
+    left = span.size_bytes
+    try:
+        async for chunk in reply.content.iter_any():
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                return
+    except _TROUBLE as error:
+        raise _unreachable(error) from error
+    raise OriginUnreachableError(f"the origin's body ends {left} bytes early")
+
+
+def _check_carries(reply: aiohttp.ClientResponse, span: Span, size_bytes: int) -> None:
+    _check_available(reply)
+    if reply.headers.get("Content-Encoding", "identity") != "identity":
+        raise OriginMisbehavedError("the origin encodes a blob")
+    if reply.status == HTTPStatus.PARTIAL_CONTENT:
+        carried = parse_content_range(reply.headers.get("Content-Range", ""))
+        if carried is None or carried[0] != span or carried[1] not in (None, size_bytes):
+            raise OriginMisbehavedError("the origin answers another range than was asked for")
+    elif reply.status != HTTPStatus.OK or span.start > 0:
+        raise OriginMisbehavedError(f"the origin answers a blob with status {reply.status}")
+    elif reply.content_length not in (None, size_bytes):
+        raise OriginMisbehavedError("the origin's blob has another size than its manifest says")
+
+
+def _check_available(reply: aiohttp.ClientResponse) -> None:
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise OriginUnreachableError(
+            f"the origin answers {reply.status}", retry_after_seconds=_retry_after(reply)
+        )
+
+
+def _retry_after(reply: aiohttp.ClientResponse) -> float | None:
+    text = reply.headers.get("Retry-After", "")
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return min(float(text), RETRY_AFTER_SECONDS_MAX)
+
+
+async def _read_refusal(reply: aiohttp.ClientResponse) -> Refusal:
+    fields = {name: reply.headers[name] for name in _REFUSAL_FIELDS if name in reply.headers}
+    return Refusal(reply.status, fields, await _read_bounded(reply, MANIFEST_SIZE_BYTES_MAX))
+
+
+async def _read_bounded(reply: aiohttp.ClientResponse, size_bytes_max: int) -> bytes:
+    content = bytearray()
+    async for chunk in reply.content.iter_any():
+        content += chunk
+        if len(content) > size_bytes_max:
+            raise OriginMisbehavedError(f"the origin's answer has more than {size_bytes_max} bytes")
+    return bytes(content)
+
+
+def _unreachable(error: Exception) -> OriginUnreachableError:
+    """What went wrong, without the URL: it may be presigned."""
+    if isinstance(error, AddressRefusedError | NameUnresolvableError):
+        return OriginUnreachableError(str(error), hint=error.hint)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return OriginUnreachableError(
+            f"the origin's certificate is not trusted: {error.certificate_error}",
+            hint="is something inspecting TLS? then set origin.ca_file to its CA",
+        )
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return OriginUnreachableError(f"cannot connect to {error.host}: {error.os_error}")
+    if isinstance(error, TimeoutError):
+        return OriginUnreachableError("the origin does not answer in time")
+    return OriginUnreachableError(f"the connection to the origin failed: {type(error).__name__}")
