@@ -132,7 +132,6 @@ async def test_a_client_that_takes_nothing_is_let_go(
 async def test_a_job_parked_too_long_is_let_go(
     wire: Wire, blob: tuple[int, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pump, "PARKED_SECONDS_MAX", 0.0)
     monkeypatch.setattr(pump, "_BEAT_SECONDS", 0.01)
     fd, _ = blob
 
@@ -140,8 +139,11 @@ async def test_a_job_parked_too_long_is_let_go(
         yield Span(0, 10)
         await asyncio.Event().wait()
 
-    async with Pumps(threads=1) as pumps:
-        assert await pumps.send(wire.out_fd(), fd, never()) == 10
+    async with Pumps(threads=1) as pumps, asyncio.TaskGroup() as group:
+        sending = group.create_task(pumps.send(wire.out_fd(), fd, never()))
+        await wire.read(10)
+        monkeypatch.setattr(pump, "PARKED_SECONDS_MAX", 0.0)
+    assert sending.result() == 10
 
 
 async def test_a_slow_client_holds_up_nobody_on_its_thread(blob: tuple[int, bytes]) -> None:
