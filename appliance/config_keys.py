@@ -1,0 +1,288 @@
+"""Every configuration key, declared once: its default, its unit, what it does and why.
+
+appliance.conf says the same to people; a test holds the two together, word for word. A key's `unit`
+serves three ends: the manual prints it, an error quotes it, and whoever reads this sees it.
+"""
+
+# ruff: noqa: RUF009  `key` makes a dataclass field, as `field` does.
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from appliance.config_kinds import Kind, choice, flag, list_of, port, seconds, text
+from appliance.config_values import (
+    Address,
+    Amount,
+    Endpoint,
+    Network,
+    optional,
+    parse_address,
+    parse_amount,
+    parse_endpoint,
+    parse_host_name,
+    parse_network,
+    parse_url,
+)
+from appliance.protocol.clients import Version, parse_version
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key's declaration. `default` is as TOML writes it."""
+
+    name: str
+    default: object
+    kind: Kind[Any]
+    doc: str
+    reason: str
+
+
+def key[T](default: object, kind: Kind[T], *, doc: str, reason: str) -> T:
+    """Declare a dataclass field as a configuration key, with its default read like any value."""
+    declared: T = field(
+        default=kind.read(default),
+        metadata={"default": default, "kind": kind, "doc": doc, "reason": reason},
+    )
+    return declared
+
+
+_ADDRESS = text("an IP address", parse_address)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The machine itself: where it keeps things, and how it is reached."""
+
+    state_dir: Path | None = key(
+        "",
+        text("a directory, absolute or relative to the working directory", optional(Path)),
+        doc="Where blobs, manifests, the index and the box's own CA are kept. Empty: "
+        "/var/lib/ollama-appliance where the configuration is "
+        "/etc/ollama-appliance/appliance.conf, else ./state.",
+        reason="An installed box keeps its state where the system expects it; one run from a "
+        "checkout keeps it in the checkout, and needs no root.",
+    )
+    address: Address | None = key(
+        "",
+        text("an IP address, or empty", optional(parse_address)),
+        doc="The box's own address, as clients reach it: what DNS answers, and what blob URLs "
+        "name. Empty: the address that the question or the connection came in by.",
+        reason="A box with several networks is right without being told. Set it where the box sees "
+        "another address than its clients do, as on a container's bridge.",
+    )
+    listen: tuple[Address, ...] = key(
+        [],
+        list_of(_ADDRESS, "a list of IP addresses of this machine"),
+        doc="The addresses to listen on, for DNS, TLS and the web. Empty: all.",
+        reason="access.allow already keeps strangers out; set this where another service of the "
+        "machine has one of the ports, on another address.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """The responder that sends clients here, and every other question on."""
+
+    enabled: bool = key(
+        True,
+        flag(),
+        doc="Answer DNS at all.",
+        reason="Turn it off where the network's own DNS already names the box for the registry.",
+    )
+    port: int = key(
+        53,
+        port(),
+        doc="The port for DNS, UDP and TCP. Where 53 cannot be had and this key is not set, "
+        "10053 is taken, and said.",
+        reason="Clients and routers ask nowhere else than on 53.",
+    )
+    upstream: tuple[Endpoint, ...] = key(
+        [],
+        list_of(
+            text('"ip" or "ip:port"', parse_endpoint), 'a list of "ip", "ip:port" or "[ipv6]:port"'
+        ),
+        doc="The resolvers that every other question goes to, and that know the origin's true "
+        "address. Empty: the system's own.",
+        reason="The network's own resolver knows its private names. Set it once the system's own "
+        "resolver is this box, which would ask itself.",
+    )
+    ttl_seconds: int = key(
+        30,
+        seconds(1, 300),
+        doc="How long clients may remember an answer of ours.",
+        reason="When the box fails, clients find the true registry after this long and no later.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The door that poses as the registry over https."""
+
+    port: int = key(
+        443,
+        port(),
+        doc="The port for https under the registry's name. Where 443 cannot be had and this key is "
+        "not set, 8443 is taken, and said.",
+        reason="Clients of the registry connect to 443 and nowhere else.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The door in the clear: blobs, `ollama pull --insecure`, the page and the JSON."""
+
+    ports: tuple[int, ...] = key(
+        [80, 8080],
+        list_of(port(), "a list of ports, 1 to 65535", count_min=1),
+        doc="The ports for http. All of them serve the same; blob URLs name the first. Of the "
+        "default ones, those that cannot be had are left out, and said.",
+        reason="`ollama pull --insecure` asks on 80; 8080 is there without root.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The true registry."""
+
+    name: str = key(
+        "registry.ollama.ai",
+        text("a DNS name", parse_host_name),
+        doc="The registry's name: the one that DNS, TLS and the box's CA stand in for.",
+        reason="It is the name in every model that names no other.",
+    )
+    url: str = key(
+        "https://registry.ollama.ai",
+        text(
+            "http:// or https://, a host, and a port where it needs one",
+            partial(parse_url, schemes=("http", "https")),
+        ),
+        doc="Where the box itself fetches what it lacks.",
+        reason="The registry, checked as any client would check it. Another registry of yours may "
+        "stand here: a mirror, or Docker's.",
+    )
+    allow_private: bool = key(
+        False,
+        flag(),
+        doc="Let the origin, and what it redirects to, be at a private address.",
+        reason="No name that the origin's answers carry can then make the box fetch from inside "
+        "your network. Set it for an origin that is inside.",
+    )
+    ca_file: Path | None = key(
+        "",
+        text("a file of PEM certificates, or empty", optional(Path)),
+        doc="The certificates that the origin is checked against. Empty: the system's own.",
+        reason="Needed where the office inspects TLS, or the origin has a CA of its own. The check "
+        "itself cannot be turned off.",
+    )
+    proxy: str | None = key(
+        "",
+        text("http://host:port, or empty", optional(partial(parse_url, schemes=("http",)))),
+        doc="The proxy that the box must take to the Internet, where the office has one. Empty: "
+        "none; HTTP_PROXY and the like are not read.",
+        reason="Said here or not at all, so that a leftover variable never sends the box through "
+        "itself.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """How the bytes of a model leave the box."""
+
+    host: str = key(
+        "ollama-blobs.home.arpa",
+        text("a DNS name", parse_host_name),
+        doc="The name kept for blobs alone. The box's DNS answers it and its CA covers it; it "
+        "needs to exist nowhere else.",
+        reason="Clients follow a redirect only to another name than the one they asked; home.arpa "
+        "is set apart for names like this one (RFC 8375).",
+    )
+    delivery: str = key(
+        "auto",
+        choice("auto", "plain"),
+        doc="auto: each client is sent to the blob URL that it accepts. plain: always the http "
+        "URL.",
+        reason="Plain http costs the least on both ends and the digest guards the bytes, but "
+        "clients from refuse_private_from on refuse it after https.",
+    )
+    fallback: str = key(
+        "origin",
+        choice("origin", "refuse"),
+        doc="For a client that accepts no blob URL of ours. origin: its pull goes to the origin, "
+        "uncached. refuse: its pull fails at once with a sentence that names the ways that work.",
+        reason="A pull that costs bandwidth is better than none, unless the line cannot bear it.",
+    )
+    refuse_private_from: Version = key(
+        "0.35.2",
+        text("a version of Ollama such as 0.35.2", parse_version),
+        doc="The first version of Ollama that refuses redirects to private addresses and from "
+        "https to http.",
+        reason="Older clients take the plain http URL. A setting, because only a release shows.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What is kept, and for how long it is believed."""
+
+    min_free: Amount = key(
+        "5%",
+        text('a size such as "20GiB", or a part such as "5%"', parse_amount),
+        doc="The space that the cache leaves free on its file system. What does not fit is passed "
+        "to the client without being stored.",
+        reason="A full file system breaks more than the cache.",
+    )
+    fresh_seconds: int = key(
+        60,
+        seconds(0, 3600),
+        doc="How long a manifest is served without asking the origin whether its tag has moved. "
+        "Blobs never change and are never asked about.",
+        reason="A classroom that pulls at once asks once; a new version is seen a minute later.",
+    )
+    offline: bool = key(
+        False,
+        flag(),
+        doc="Never ask the origin: what is held is served, whatever its age, and all else fails at "
+        "once.",
+        reason="For a box with no way out, where waiting for the origin would only cost time.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use the box."""
+
+    allow: tuple[Network, ...] = key(
+        [],
+        list_of(text('a network such as "10.0.0.0/8"', parse_network), "a list of networks"),
+        doc="The networks whose machines may use the box; others get nothing, on every port. "
+        "Empty: the box's own subnets and all private ones.",
+        reason="A resolver or cache that answers the whole Internet is soon used by it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """All of them, in the manual's order."""
+
+    box: Box = field(default_factory=Box)
+    dns: Dns = field(default_factory=Dns)
+    tls: Tls = field(default_factory=Tls)
+    web: Web = field(default_factory=Web)
+    origin: Origin = field(default_factory=Origin)
+    blobs: Blobs = field(default_factory=Blobs)
+    cache: Cache = field(default_factory=Cache)
+    access: Access = field(default_factory=Access)
+
+
+def _declared(section: object) -> Mapping[str, Key]:
+    assert is_dataclass(section)
+    return {each.name: Key(name=each.name, **each.metadata) for each in fields(section)}
+
+
+KEYS: Mapping[str, Mapping[str, Key]] = {
+    each.name: _declared(getattr(Sections(), each.name)) for each in fields(Sections)
+}
+"""Section → key → declaration, in the manual's order."""
