@@ -1,0 +1,50 @@
+# `make` alone lists what can be made. ARGS go to what is run: make test ARGS='-k ranges', make demo ARGS='--size 256MiB'.
+
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format lock clean environment programs tests static
+ARGS ?=
+BIN := .venv/bin
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r target what; do \
+		printf '%-12s %s\n' "$$target" "$$what"; done
+
+run:  ## start the box from this checkout
+	@scripts/bootstrap
+	@exec $(BIN)/ollama-appliance run $(ARGS)
+
+demo:  ## pull a model through the box from a scripted origin, measured: cold by two clients, then warm
+	@scripts/bootstrap
+	@exec $(BIN)/ollama-appliance demo $(ARGS)
+
+test: environment programs tests  ## run the tests
+
+check: environment static programs tests  ## all that CI checks: format, lint, types, import rules, then the tests
+
+format: environment  ## format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: environment  ## compile the requirements locks from pyproject.toml; ARGS=--upgrade for newer versions
+	scripts/lock $(ARGS)
+
+clean:  ## remove the environment, fetched programs and all caches; never ./state
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+environment:
+	@scripts/bootstrap --dev
+
+programs:
+	@scripts/debian-programs
+
+static:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+tests:
+	$(BIN)/python -m pytest $(ARGS)
