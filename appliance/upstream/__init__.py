@@ -1,0 +1,1 @@
+"""The real registry and its CDN, and where they truly are."""
