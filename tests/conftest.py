@@ -1,4 +1,4 @@
-"""What every folder of tests shares: how hard hypothesis looks, and that a test leaves nothing open."""
+"""What all tests share: how hard hypothesis looks, and that a test leaves nothing open."""
 
 import contextlib
 import gc
