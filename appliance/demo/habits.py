@@ -1,0 +1,75 @@
+"""What differs between Ollama's releases when they pull, as numbers and switches."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PART_BYTES_MIN = 100_000_000  # Ollama counts in decimal megabytes.
+PART_BYTES_MAX = 1_000_000_000
+PARTS_AT_ONCE = 16
+TRIES_MAX = 6
+STALL_SECONDS = 30.0
+DIRECT_URL_SECONDS = 30.0
+
+_SHARED_BY_CARRIERS = ipaddress.ip_network("100.64.0.0/10")
+_BENCHMARKS = ipaddress.ip_network("198.18.0.0/15")
+_PRIVATE = [
+    ipaddress.ip_network(each)
+    for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How one release behaves. The defaults are those of 0.33.
+
+    `is_newest` means the releases that refuse a blob URL on a private address or in the clear, and
+    a HEAD without length. `pace` divides every timer, and shrinks nothing else.
+    """
+
+    version: str = "0.33.0"
+    part_bytes_min: int = PART_BYTES_MIN
+    part_bytes_max: int = PART_BYTES_MAX
+    parts_at_once: int = PARTS_AT_ONCE
+    stall_seconds: float = STALL_SECONDS
+    watches_first_byte: bool = True
+    is_newest: bool = False
+    pace: float = 1.0
+
+    @property
+    def user_agent(self) -> str:
+        return f"ollama/{self.version} (amd64 linux) Go/go1.26.6"
+
+    def paced(self, seconds: float) -> float:
+        """The time that `seconds` of the real client's take here."""
+        return seconds / self.pace
+
+
+NEWEST = Habits(version="0.36.0", is_newest=True)
+BEFORE_0_5_8 = Habits(version="0.5.7", stall_seconds=5.0, watches_first_byte=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The network as one client's machine has it.
+
+    `ports` says where the default ports 443 and 80 really are, as nobody may bind those without
+    root; a port that a URL names is taken as it is. `routes` says at which loopback address a
+    public-looking one is to be found, as a router would.
+    """
+
+    dns: tuple[str, int]
+    ca_file: Path | None = None
+    ports: Mapping[int, int] = field(default_factory=dict)
+    routes: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_public(address: str) -> bool:
+    """Whether the newest clients download parts from `address`."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    special = ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified
+    inner = [*_PRIVATE, _SHARED_BY_CARRIERS, _BENCHMARKS]
+    return not special and not any(ip in network for network in inner)

@@ -1,0 +1,108 @@
+"""One HTTP server on loopback: remembers what it was asked, can go away and come back."""
+
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from appliance.demo.ledger import Asked, Ledger
+
+HTML_TYPE = "text/html; charset=utf-8"
+SHUTDOWN_SECONDS = 0.1  # Stalled bodies would otherwise keep the demo from ending.
+
+type Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Site:
+    """Serves `answer` under the host name `name`, over TLS where `tls` is given.
+
+    The port stays the same from the first start on, so that going down means connections refused.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        answer: Answering,
+        ledger: Ledger,
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.port = port
+        self.ledger = ledger
+        self._answer = answer
+        self._tls = tls
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def authority(self) -> str:
+        """The name with its port, as the Host field gives it."""
+        return f"{self.name}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{self.authority}"
+
+    async def __aenter__(self) -> Self:
+        await self.come_up()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.go_down()
+
+    async def come_up(self) -> None:
+        """Listen; on the port of the last time, if there was one."""
+        assert self._runner is None, "it is up"
+        server = web.Server(self._serve, handler_cancellation=True, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.address, self.port, ssl_context=self._tls)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def go_down(self) -> None:
+        """Close the listener and every connection."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        body_bytes = 0
+        if request.can_read_body:
+            async for chunk in request.content.iter_any():
+                body_bytes += len(chunk)
+        fields = tuple(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers
+        )
+        self.ledger.asked.append(
+            Asked(self.name, request.method, request.raw_path, fields, body_bytes)
+        )
+        return await self._answer(request)
+
+
+def html_page() -> web.Response:
+    """What a captive portal puts in every answer's place."""
+    page = "<!DOCTYPE html><title>Welcome</title><p>Please log in to use this network."
+    return web.Response(body=page.encode(), headers={"Content-Type": HTML_TYPE})
+
+
+def reset(request: web.BaseRequest) -> None:
+    """End the connection with a TCP reset and drop what has not left yet."""
+    if request.transport is None:
+        return
+    linger_not = struct.pack("ii", 1, 0)
+    connection = request.transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
+    request.transport.abort()

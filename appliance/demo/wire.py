@@ -1,0 +1,242 @@
+"""HTTP/1.1 as the emulated client speaks it: names, addresses, TLS, one request, its answer.
+
+Everything blocks and belongs to the thread that calls. Request targets go out byte for byte.
+Messages of failures are those of Go's net/http, because they are what users see.
+"""
+
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from appliance.demo.habits import Surroundings
+from appliance.demo.names import NameServerError, NameUnknownError, resolve
+
+DEFAULT_PORTS = {"https": 443, "http": 80}
+REDIRECTS_MAX = 10  # Go's own limit.
+DIAL_SECONDS = 30.0
+HANDSHAKE_SECONDS = 10.0
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+
+_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})  # X509_V_ERR_*: self-signed, no issuer.
+_HOST_MISMATCH = 62
+_EXPIRED = frozenset({9, 10})
+_AUTHORITY = re.compile(r"[^/?#]+")
+
+
+class WireError(Exception):
+    """A request that got no answer. The text is Go's."""
+
+    hint = "check that the box runs, and that its address, ports and CA are the ones given"
+
+
+class StalledError(WireError):
+    """Nothing came for as long as the client waits."""
+
+
+class UnexpectedEofError(WireError):
+    """The body ended before its announced length."""
+
+    def __init__(self) -> None:
+        super().__init__("unexpected EOF")
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An absolute http or https URL; `target` is kept byte for byte."""
+
+    scheme: str
+    authority: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+    @property
+    def hostname(self) -> str:
+        return urlsplit(str(self)).hostname or ""
+
+    @property
+    def port(self) -> int | None:
+        """The port it names, if it names one."""
+        return urlsplit(str(self)).port
+
+    def join(self, location: str) -> "Url":
+        """The URL that a Location field means, relative or not. Raises WireError."""
+        if location.startswith(("http://", "https://")):
+            return parse_url(location)
+        return parse_url(urljoin(str(self), location))
+
+
+def parse_url(text: str) -> Url:
+    """Split an absolute URL without touching its parts. Raises WireError."""
+    scheme, _, rest = text.partition("://")
+    match = _AUTHORITY.match(rest)
+    if scheme not in DEFAULT_PORTS or match is None:
+        raise WireError(f'unsupported protocol scheme "{scheme}"')
+    target = rest[match.end() :].partition("#")[0]
+    url = Url(scheme, match[0], target if target.startswith("/") else f"/{target}")
+    try:
+        assert url.port is None or url.port >= 0
+    except ValueError as error:
+        raise WireError(f'parse "{text}": invalid port') from error
+    return url
+
+
+class Connection:
+    """One connection to one server; requests go through it one after another."""
+
+    def __init__(self, connection: socket.socket, authority: str) -> None:
+        self.socket = connection
+        self.authority = authority
+        self._http = http.client.HTTPConnection("unused.invalid")
+        self._http.sock = connection
+
+    @property
+    def is_reusable(self) -> bool:
+        """False once the server said that it closes."""
+        return self._http.sock is not None
+
+    def ask(self, method: str, url: Url, fields: Mapping[str, str]) -> http.client.HTTPResponse:
+        """Send a request and return the answer's head; its body is still to be read.
+
+        Raises:
+            StalledError: the socket's timeout passed.
+            WireError: the connection broke, or the answer is not HTTP.
+        """
+        try:
+            self._http.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
+            for name, value in ({"Host": url.authority} | dict(fields)).items():
+                self._http.putheader(name, value)
+            self._http.endheaders()
+            return self._http.getresponse()
+        except TimeoutError as error:
+            raise StalledError("timeout awaiting response headers") from error
+        except http.client.RemoteDisconnected as error:
+            raise WireError("EOF") from error
+        except http.client.HTTPException as error:
+            raise WireError(f"malformed HTTP response: {error}") from error
+        except OSError as error:
+            raise WireError(f"read: {_reason(error)}") from error
+
+
+def receive_into(response: http.client.HTTPResponse, view: memoryview) -> int:
+    """Read what has come of the body into `view`; 0 at its end.
+
+    Raises:
+        StalledError: the socket's timeout passed.
+        UnexpectedEofError: the connection ended inside the body.
+        WireError: it broke.
+    """
+    try:
+        if response.chunked or response.length is None:
+            piece = response.read1(len(view))
+            view[: len(piece)] = piece
+            return len(piece)
+        return _receive_counted(response, view)
+    except TimeoutError as error:
+        raise StalledError("part stalled") from error
+    except http.client.HTTPException as error:
+        raise UnexpectedEofError from error
+    except OSError as error:
+        raise WireError(f"read: {_reason(error)}") from error
+
+
+def _receive_counted(response: http.client.HTTPResponse, view: memoryview) -> int:
+    remaining = response.length
+    if not remaining or response.fp is None:
+        return 0
+    # One read of the socket, whatever came: `readinto` would wait until the view is full.
+    count = response.fp.readinto1(view[:remaining])
+    if count == 0:
+        raise UnexpectedEofError
+    response.length = remaining - count
+    return count
+
+
+class Dialer:
+    """Opens connections as one machine can: its DNS, its routes, its trusted CA."""
+
+    def __init__(self, surroundings: Surroundings, pace: float = 1.0) -> None:
+        self._surroundings = surroundings
+        self._pace = pace
+        self._tls = ssl.create_default_context(cafile=surroundings.ca_file)
+        self._tls.set_alpn_protocols(["http/1.1"])
+
+    def addresses(self, hostname: str) -> list[str]:
+        """Where `hostname` is, in the order to try. Raises WireError in Go's words."""
+        if _is_literal(hostname):
+            return [hostname]
+        server = self._surroundings.dns
+        try:
+            return resolve(server, hostname)
+        except (NameUnknownError, NameServerError) as error:
+            where = f"lookup {hostname} on {server[0]}:{server[1]}"
+            raise WireError(f"dial tcp: {where}: {error}") from error
+
+    def dial(self, url: Url, *, first_only: bool = False) -> Connection:
+        """Connect to the server of `url`; `first_only`: at no second address. Raises WireError."""
+        default = DEFAULT_PORTS[url.scheme]
+        port = url.port or self._surroundings.ports.get(default, default)
+        addresses = self.addresses(url.hostname)
+        failure: WireError | None = None
+        for address in addresses[:1] if first_only else addresses:
+            try:
+                plain = self._connect(address, port)
+            except OSError as error:
+                failure = WireError(f"dial tcp {address}:{port}: connect: {_reason(error)}")
+                continue
+            return Connection(self._secure(plain, url), url.authority)
+        assert failure is not None, "a name that resolves has an address"
+        raise failure
+
+    def _connect(self, address: str, port: int) -> socket.socket:
+        near = self._surroundings.routes.get(address, address)
+        return socket.create_connection((near, port), timeout=DIAL_SECONDS / self._pace)
+
+    def _secure(self, plain: socket.socket, url: Url) -> socket.socket:
+        if url.scheme == "http":
+            return plain
+        plain.settimeout(HANDSHAKE_SECONDS / self._pace)
+        try:
+            return self._tls.wrap_socket(plain, server_hostname=url.hostname)
+        except ssl.SSLCertVerificationError as error:
+            plain.close()
+            raise WireError(_certificate_complaint(error, url.hostname)) from error
+        except TimeoutError as error:
+            plain.close()
+            raise WireError("net/http: TLS handshake timeout") from error
+        except OSError as error:
+            plain.close()
+            raise WireError(f"remote error: tls: {_reason(error)}") from error
+
+
+def _is_literal(hostname: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, hostname)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _certificate_complaint(error: ssl.SSLCertVerificationError, hostname: str) -> str:
+    if error.verify_code in _UNKNOWN_AUTHORITY:
+        reason = "x509: certificate signed by unknown authority"
+    elif error.verify_code == _HOST_MISMATCH:
+        reason = f"x509: certificate is not valid for {hostname}"
+    elif error.verify_code in _EXPIRED:
+        reason = "x509: certificate has expired or is not yet valid"
+    else:
+        reason = f"x509: {error.verify_message}"
+    return f"tls: failed to verify certificate: {reason}"
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "i/o timeout"
+    return (error.strerror or str(error)).lower()
