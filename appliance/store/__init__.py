@@ -1,0 +1,1 @@
+"""What survives a power cut: blobs, manifests, and what is known of them."""

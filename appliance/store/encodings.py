@@ -1,0 +1,223 @@
+"""How records are spelled on disk, each with its version.
+
+One byte before packed numbers, a key in JSON. Decoding returns None for whatever it does not know,
+a newer version included: the record then counts as absent, and recovery makes it again from the
+files it was derived from.
+"""
+
+import json
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from appliance.policy.spans import SpanSet
+from appliance.protocol.digest import Digest, parse_digest
+from appliance.protocol.errors import Verdict
+from appliance.protocol.manifest import BLOB_SIZE_BYTES_MAX
+from appliance.protocol.ranges import Span
+from appliance.protocol.reference import Reference, parse_repository
+from appliance.store.records import (
+    BlobRecord,
+    ManifestRecord,
+    PendingNote,
+    Pulls,
+    TagMove,
+    TagRecord,
+)
+
+VERSION = 1
+
+_BLOB = struct.Struct(">BQd")
+_SIZE = struct.Struct(">BQ")
+_CHECKED = struct.Struct(">Bd")
+_PULLS = struct.Struct(">BdQ")
+
+
+def encode_blob(record: BlobRecord) -> bytes:
+    """The value under the blob's digest."""
+    return _BLOB.pack(VERSION, record.size_bytes, record.stored_at)
+
+
+def decode_blob(digest: Digest, content: bytes) -> BlobRecord | None:
+    """Read what `encode_blob` wrote; the digest was the key."""
+    if len(content) != _BLOB.size or content[0] != VERSION:
+        return None
+    _, size_bytes, stored_at = _BLOB.unpack(content)
+    return BlobRecord(digest, size_bytes, stored_at)
+
+
+def encode_size(size_bytes: int) -> bytes:
+    """A count or a number of bytes."""
+    return _SIZE.pack(VERSION, size_bytes)
+
+
+def decode_size(content: bytes) -> int | None:
+    """Read what `encode_size` wrote."""
+    if len(content) != _SIZE.size or content[0] != VERSION:
+        return None
+    return int(_SIZE.unpack(content)[1])
+
+
+def encode_pulls(pulls: Pulls) -> bytes:
+    """The value under the reference."""
+    return _PULLS.pack(VERSION, pulls.last_at, pulls.count)
+
+
+def decode_pulls(content: bytes) -> Pulls | None:
+    """Read what `encode_pulls` wrote."""
+    if len(content) != _PULLS.size or content[0] != VERSION:
+        return None
+    return Pulls(*_PULLS.unpack(content)[1:])
+
+
+def encode_tag_file(record: TagRecord) -> bytes:
+    """The JSON beside the manifests: all but `checked_at`, which is cheap to lose."""
+    version = record.client_version_lowest
+    return _format_json(
+        repository=str(record.reference.repository),
+        target=str(record.reference.target),
+        accept=record.accept,
+        digest=str(record.digest),
+        size_bytes=record.size_bytes,
+        content_type=record.content_type,
+        client_version_lowest=None if version is None else list(version),
+        stored_at=record.stored_at,
+    )
+
+
+def decode_tag_file(content: bytes, checked_at: float = 0.0) -> TagRecord | None:
+    """Read what `encode_tag_file` wrote; `checked_at` comes from elsewhere."""
+
+    def read(document: dict[str, Any]) -> TagRecord:
+        version = document["client_version_lowest"]
+        return TagRecord(
+            _parse_reference(document["repository"], document["target"]),
+            _text(document["accept"]),
+            parse_digest(document["digest"]),
+            _size(document["size_bytes"]),
+            _text(document["content_type"]),
+            None if version is None else _version(version),
+            float(document["stored_at"]),
+            checked_at,
+        )
+
+    return _decode_json(content, read)
+
+
+def encode_tag(record: TagRecord) -> bytes:
+    """The index's value: when it was checked, then what its file says."""
+    return _CHECKED.pack(VERSION, record.checked_at) + encode_tag_file(record)
+
+
+def decode_tag(content: bytes) -> TagRecord | None:
+    """Read what `encode_tag` wrote."""
+    if len(content) < _CHECKED.size or content[0] != VERSION:
+        return None
+    checked_at = _CHECKED.unpack_from(content)[1]
+    return decode_tag_file(content[_CHECKED.size :], checked_at)
+
+
+def encode_manifest(record: ManifestRecord) -> bytes:
+    """The index's value for one repository's manifest."""
+    return _format_json(
+        repository=str(record.repository),
+        digest=str(record.digest),
+        size_bytes=record.size_bytes,
+        blobs=[[digest.encoded, size_bytes] for digest, size_bytes in record.blobs],
+    )
+
+
+def decode_manifest(content: bytes) -> ManifestRecord | None:
+    """Read what `encode_manifest` wrote."""
+
+    def read(document: dict[str, Any]) -> ManifestRecord:
+        return ManifestRecord(
+            parse_repository(document["repository"]),
+            parse_digest(document["digest"]),
+            _size(document["size_bytes"]),
+            tuple((Digest(encoded), _size(size)) for encoded, size in document["blobs"]),
+        )
+
+    return _decode_json(content, read)
+
+
+def encode_pending(note: PendingNote) -> bytes:
+    """The JSON beside a pending blob."""
+    return _format_json(
+        digest=str(note.digest),
+        repository=str(note.repository),
+        size_bytes=note.size_bytes,
+        held=[[span.start, span.stop] for span in note.held],
+    )
+
+
+def decode_pending(content: bytes) -> PendingNote | None:
+    """None also where a span lies beyond the blob."""
+
+    def read(document: dict[str, Any]) -> PendingNote:
+        size_bytes = _size(document["size_bytes"])
+        spans = [Span(_size(start), _size(stop)) for start, stop in document["held"]]
+        if any(span.stop > size_bytes for span in spans):
+            raise ValueError("a span beyond the blob")
+        return PendingNote(
+            parse_digest(document["digest"]),
+            parse_repository(document["repository"]),
+            size_bytes,
+            SpanSet(spans),
+        )
+
+    return _decode_json(content, read)
+
+
+def encode_move(move: TagMove) -> bytes:
+    """The ledger's value; the reference is in the key."""
+    return _format_json(old=str(move.old), new=str(move.new), moved_at=move.moved_at)
+
+
+def decode_move(reference: Reference, content: bytes) -> TagMove | None:
+    """Read what `encode_move` wrote."""
+
+    def read(document: dict[str, Any]) -> TagMove:
+        old, new = parse_digest(document["old"]), parse_digest(document["new"])
+        return TagMove(reference, old, new, float(document["moved_at"]))
+
+    return _decode_json(content, read)
+
+
+def _format_json(**fields: object) -> bytes:
+    return json.dumps({"version": VERSION, **fields}).encode()
+
+
+def _decode_json[T](content: bytes, read: Callable[[dict[str, Any]], T]) -> T | None:
+    """What `read` makes of the document, or None where it is not one of ours."""
+    try:
+        document = json.loads(content)
+        if not isinstance(document, dict) or document["version"] != VERSION:
+            return None
+        return read(document)
+    except (Verdict, ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        return None
+
+
+def _parse_reference(repository: str, target: str) -> Reference:
+    # No tag holds a colon, and every digest does.
+    return Reference(
+        parse_repository(repository), parse_digest(target) if ":" in target else target
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _size(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= BLOB_SIZE_BYTES_MAX:
+        raise ValueError("not a number of bytes")
+    return value
+
+
+def _version(value: list[int]) -> tuple[int, int, int]:
+    major, minor, patch = (_size(part) for part in value)
+    return major, minor, patch

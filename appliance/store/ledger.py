@@ -1,0 +1,118 @@
+"""What no file says and nobody can bring back: totals, tag moves, pulls, and whose ledger it is.
+
+Tables:
+
+    about   "store"                     → the id in the marker
+    totals  name                        → count, ever
+    daily   day NUL name                → count on that day
+    moves   reference NUL when          → TagMove; the same move recorded twice is one
+    pulls   reference                   → last pulled, how often
+
+Every change is synced before it returns, so callers gather counts and add them now and then.
+"""
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+from appliance.protocol.reference import Reference
+from appliance.store.encodings import (
+    decode_move,
+    decode_pulls,
+    decode_size,
+    encode_move,
+    encode_pulls,
+    encode_size,
+)
+from appliance.store.faults import EnvironmentDamagedError, LedgerDamagedError
+from appliance.store.index import MAP_SIZE_BYTES, Environment, Transaction
+from appliance.store.records import Pulls, TagMove
+
+ABOUT, TOTALS, DAILY, MOVES, PULLS = TABLES = ("about", "totals", "daily", "moves", "pulls")
+
+_STORE = b"store"
+
+
+class Ledger:
+    """The ledger, open. Reads take microseconds, changes block for a sync."""
+
+    def __init__(self, path: Path, *, map_size_bytes: int = MAP_SIZE_BYTES) -> None:
+        """Raises LedgerDamagedError: nothing here is dropped to get going."""
+        try:
+            self._env = Environment(path, TABLES, map_size_bytes=map_size_bytes)
+        except EnvironmentDamagedError as error:
+            raise LedgerDamagedError(path, str(error)) from error
+
+    def close(self) -> None:
+        self._env.close()
+
+    @property
+    def store_id(self) -> str | None:
+        """Whose ledger this is; None in a new one."""
+        with self._env.reading() as now:
+            content = now.find(ABOUT, _STORE)
+        return None if content is None else content.decode("ascii", errors="replace")
+
+    def belong_to(self, store_id: str) -> None:
+        self._env.write(lambda now: now.put(ABOUT, _STORE, store_id.encode()))
+
+    def add_totals(self, day: str, counts: Mapping[str, int]) -> None:
+        """Add `counts` to what was counted ever, and on `day` (spelled so that days sort)."""
+
+        def work(now: Transaction) -> None:
+            for name, count in counts.items():
+                _add(now, TOTALS, name.encode(), count)
+                _add(now, DAILY, f"{day}\0{name}".encode(), count)
+
+        self._env.write(work)
+
+    def totals(self) -> dict[str, int]:
+        with self._env.reading() as now:
+            return {key.decode(): decode_size(each) or 0 for key, each in now.items(TOTALS)}
+
+    def totals_by_day(self) -> dict[str, dict[str, int]]:
+        days: dict[str, dict[str, int]] = {}
+        with self._env.reading() as now:
+            for key, content in now.items(DAILY):
+                day, _, name = key.decode().partition("\0")
+                days.setdefault(day, {})[name] = decode_size(content) or 0
+        return days
+
+    def record_move(self, move: TagMove) -> None:
+        # Instants are positive, and those sort as their bits do.
+        key = f"{move.reference}\0".encode() + struct.pack(">d", move.moved_at)
+        self._env.write(lambda now: now.put(MOVES, key, encode_move(move)))
+
+    def moves(self, reference: Reference) -> list[TagMove]:
+        """Where the tag pointed, oldest move first."""
+        with self._env.reading() as now:
+            contents = [each for _, each in now.items(MOVES, f"{reference}\0".encode())]
+        found = (decode_move(reference, content) for content in contents)
+        return [move for move in found if move is not None]
+
+    def note_pulled(self, reference: Reference, at: float) -> None:
+        key = str(reference).encode()
+
+        def work(now: Transaction) -> None:
+            before = _pulls(now, key)
+            pulls = Pulls(max(at, before.last_at), before.count + 1) if before else Pulls(at, 1)
+            now.put(PULLS, key, encode_pulls(pulls))
+
+        self._env.write(work)
+
+    def pulls(self) -> dict[str, Pulls]:
+        """By the text of the reference."""
+        with self._env.reading() as now:
+            found = ((key.decode(), decode_pulls(each)) for key, each in now.items(PULLS))
+            return {reference: pulls for reference, pulls in found if pulls is not None}
+
+
+def _pulls(now: Transaction, key: bytes) -> Pulls | None:
+    content = now.find(PULLS, key)
+    return None if content is None else decode_pulls(content)
+
+
+def _add(now: Transaction, table: str, key: bytes, count: int) -> None:
+    content = now.find(table, key)
+    before = None if content is None else decode_size(content)
+    now.put(table, key, encode_size((before or 0) + count))

@@ -1,0 +1,239 @@
+"""Pending blobs: bytes that are on disk and not yet believed.
+
+Theory of operation. A pending blob is one sparse file under `pending/`, written at any offset by
+its fill, with a note beside it of the spans that are surely on disk: a note is written only after
+the bytes it speaks of were synced. It becomes a blob in six steps, and a power cut between any two
+of them leaves something that recovery can name:
+
+    1 HELD              every byte was written
+    2 VERIFIED          size and sha256 are the name's
+    3 SYNCED            the bytes survive
+    4 RENAMED           into blobs/, under their own name
+    5 DIRECTORY_SYNCED  the name survives
+    6 RECORDED          the index knows: only now is it a blob
+
+Cut before 4: still pending, and the next life goes on from the note. Cut after 4: a file without a
+record; since 2 and 3 came before 4 its bytes are right, and recovery proves it and writes the
+record. Step 6 is last, so that no record ever names bytes that might not be there.
+
+Bytes once held are never written again: the first to arrive stay, because readers may have sent
+them on and the running hash has seen them. `held` is replaced, never changed, so that readers on
+another thread see either the old set or the new one.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from enum import Enum, auto
+
+from appliance.policy.spans import SpanSet
+from appliance.protocol.digest import Digest
+from appliance.protocol.ranges import Span
+from appliance.protocol.reference import Repository
+from appliance.store.blobs import quarantine
+from appliance.store.encodings import (
+    encode_pending,
+)
+from appliance.store.faults import DigestMismatchError, PendingClosedError, StoreFullError
+from appliance.store.hashing import PrefixHash
+from appliance.store.premises import Premises
+from appliance.store.records import BlobRecord, PendingNote
+
+
+class CommitStep(Enum):
+    """What commit has just done."""
+
+    HELD = auto()
+    VERIFIED = auto()
+    SYNCED = auto()
+    RENAMED = auto()
+    DIRECTORY_SYNCED = auto()
+    RECORDED = auto()
+
+
+def _unobserved(_: CommitStep) -> None: ...
+
+
+class PendingBlob:
+    """One blob's bytes on their way in. Made by the shelf, which is told when it closes.
+
+    Any thread may call; calls that write wait for one another. `held` and `fileno` wait for none.
+    """
+
+    def __init__(
+        self,
+        premises: Premises,
+        note: PendingNote,
+        fd: int,
+        on_closed: Callable[[PendingNote | None], None],
+    ) -> None:
+        """Take over `fd`. `on_closed` is called once, with what the next life will find."""
+        self.digest: Digest = note.digest
+        self.repository: Repository = note.repository
+        self.size_bytes = note.size_bytes
+        self.held = note.held
+        self._premises = premises
+        self._noted = note
+        self._fd = fd
+        self._on_closed = on_closed
+        self._path = self._pending_path = premises.layout.pending_bytes(note.digest)
+        self._prefix = PrefixHash()
+        self._busy = threading.RLock()
+        self._closing = threading.Lock()
+        self._end: str | None = None
+        self._is_spent = False
+
+    def fileno(self) -> int:
+        """Our own descriptor, for whoever knows that nobody closes this meanwhile."""
+        self._refuse_closed()
+        return self._fd
+
+    def open_reader(self) -> int:
+        """A descriptor to read held spans from, the caller's to close; it outlives this object.
+
+        Safe beside a commit. Raises PendingClosedError: look for the blob in the store then.
+        """
+        with self._closing:
+            self._refuse_closed()
+            return os.dup(self._fd)
+
+    def write(self, offset: int, chunk: bytes | bytearray | memoryview) -> None:
+        """Put `chunk` at `offset`; bytes that are already held stay as they are.
+
+        Raises:
+            StoreFullError: the disk is full; what was held before is still held.
+        """
+        if not chunk:
+            return
+        view = memoryview(chunk).cast("B")
+        span = Span(offset, offset + len(view))
+        assert span.stop <= self.size_bytes, "a blob's bytes lie inside it"
+        with self._busy:
+            self._refuse_spent()
+            for gap in tuple(self.held.missing(span)):
+                piece = view[gap.start - offset : gap.stop - offset]
+                with self._premises.full_disk_named(len(piece)):
+                    self._premises.disk.write_at(self._fd, piece, gap.start)
+                self._prefix.feed(gap.start, piece)
+                self.held = SpanSet([*self.held, gap])
+
+    def sync(self) -> None:
+        """Make what is held now survive a power cut, and note it for the next life. Blocks.
+
+        Raises:
+            StoreFullError: the disk is full.
+            OSError: the disk failed. The kernel may have dropped bytes and would say yes the next
+                time it is asked, so after either nothing but `cancel` or `suspend` is left.
+        """
+        with self._busy:
+            self._refuse_spent()
+            note = PendingNote(self.digest, self.repository, self.size_bytes, self.held)
+            if note == self._noted:
+                return
+            self._sync_file(self._premises.disk.sync_data)
+            self._premises.put_file(
+                self._premises.layout.pending_note(self.digest), encode_pending(note)
+            )
+            self._noted = note
+
+    def commit(
+        self, *, stored_at: float, on_step: Callable[[CommitStep], None] = _unobserved
+    ) -> BlobRecord:
+        """Make it a blob. Blocks: reads back what was not hashed as it came, and syncs.
+
+        Whatever is raised, nothing was published. After StoreFullError or OSError only `cancel` or
+        `suspend` is left to do; after DigestMismatchError nothing is.
+
+        Raises:
+            DigestMismatchError: the bytes are other ones; they are in quarantine, and this is over.
+            StoreFullError: the disk is full.
+        """
+        with self._busy:
+            self._refuse_spent()
+            assert self.held.size_bytes == self.size_bytes, "commit comes when all bytes are held"
+            on_step(CommitStep.HELD)
+            self._verify()
+            on_step(CommitStep.VERIFIED)
+            self._premises.disk.stamp(self._fd, stored_at)
+            self._sync_file(self._premises.disk.sync)
+            on_step(CommitStep.SYNCED)
+            record = BlobRecord(self.digest, self.size_bytes, stored_at)
+            self._is_spent = True
+            with self._premises.full_disk_named(0):
+                self._publish(record, on_step)
+            self._premises.disk.remove(self._premises.layout.pending_note(self.digest))
+            self._close("was committed", None)
+            return record
+
+    def cancel(self) -> None:
+        """Drop the bytes. Does nothing once the blob is committed, cancelled or suspended."""
+        with self._busy:
+            if self._end is None:
+                self._premises.disk.remove(self._premises.layout.pending_note(self.digest))
+                self._premises.disk.remove(self._path)
+                self._close("was cancelled", None)
+
+    def suspend(self) -> None:
+        """Close for now and keep what is held, synced, for the next life. Blocks.
+
+        Does nothing once closed. With nothing held there is nothing to keep.
+        """
+        with self._busy:
+            if self._end is not None:
+                return
+            if not self.held:
+                self.cancel()
+                return
+            try:
+                if not self._is_spent:
+                    self.sync()
+            finally:  # What an earlier sync noted is on disk, whatever became of this one.
+                if self._noted.held and self._path == self._pending_path:
+                    self._close("was suspended", self._noted)
+                else:
+                    self.cancel()
+
+    def _verify(self) -> None:
+        self._prefix.catch_up(self._fd, self.size_bytes)
+        actual = self._prefix.digest()
+        if actual == self.digest and os.fstat(self._fd).st_size == self.size_bytes:
+            return
+        layout, disk = self._premises.layout, self._premises.disk
+        disk.remove(layout.pending_note(self.digest))
+        quarantine(layout, disk, self.digest, self._path)
+        self._close("held other bytes than its digest names", None)
+        raise DigestMismatchError(self.digest, actual)
+
+    def _publish(self, record: BlobRecord, on_step: Callable[[CommitStep], None]) -> None:
+        premises, target = self._premises, self._premises.layout.blob(self.digest)
+        premises.disk.rename(self._path, target)
+        self._path = target  # What a later `cancel` has to remove.
+        on_step(CommitStep.RENAMED)
+        premises.disk.sync_directory(target.parent)
+        premises.disk.sync_directory(premises.layout.pending)
+        on_step(CommitStep.DIRECTORY_SYNCED)
+        premises.catalog.record_blobs([record])
+        on_step(CommitStep.RECORDED)
+
+    def _sync_file(self, sync: Callable[[int], None]) -> None:
+        try:
+            with self._premises.full_disk_named(0):
+                sync(self._fd)
+        except (OSError, StoreFullError):
+            self._is_spent = True
+            raise
+
+    def _refuse_closed(self) -> None:
+        if self._end is not None:
+            raise PendingClosedError(self.digest, self._end)
+
+    def _refuse_spent(self) -> None:
+        self._refuse_closed()
+        if self._is_spent:
+            raise PendingClosedError(self.digest, "failed to reach the disk")
+
+    def _close(self, end: str, note: PendingNote | None) -> None:
+        with self._closing:
+            self._end = end
+            os.close(self._fd)
+        self._on_closed(note)

@@ -1,0 +1,79 @@
+"""What the store remembers: the values that the index, the ledger and the notes are made of.
+
+How each is spelled on disk is in encodings.py.
+"""
+
+from dataclasses import dataclass
+
+from appliance.policy.spans import SpanSet
+from appliance.protocol.digest import Digest
+from appliance.protocol.reference import Reference, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRecord:
+    """A complete blob. `stored_at` is the instant of its commit."""
+
+    digest: Digest
+    size_bytes: int
+    stored_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TagRecord:
+    """Which manifest was answered to (reference, accept), and to whom it may be answered again.
+
+    `client_version_lowest` is the lowest client version that is known to be given this answer; None
+    is unknown, and must be revalidated. `checked_at` is when the origin last said so, 0 for never.
+    """
+
+    reference: Reference
+    accept: str
+    digest: Digest
+    size_bytes: int
+    content_type: str
+    client_version_lowest: tuple[int, int, int] | None
+    stored_at: float
+    checked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRecord:
+    """What a stored manifest of `repository` lists: each blob once."""
+
+    repository: Repository
+    digest: Digest
+    size_bytes: int
+    blobs: tuple[tuple[Digest, int], ...]
+
+    @property
+    def total_size_bytes(self) -> int:
+        return sum(size_bytes for _, size_bytes in self.blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingNote:
+    """What is surely on disk of a blob that still arrives, and for which repository it does."""
+
+    digest: Digest
+    repository: Repository
+    size_bytes: int
+    held: SpanSet
+
+
+@dataclass(frozen=True, slots=True)
+class TagMove:
+    """At `moved_at` the origin gave `reference` another manifest."""
+
+    reference: Reference
+    old: Digest
+    new: Digest
+    moved_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pulls:
+    """How often a reference was pulled, and when last."""
+
+    last_at: float
+    count: int

@@ -1,0 +1,210 @@
+"""The store: what the rooms above see of the state directory.
+
+One process has it open at a time. Look-ups (`find_`, `lists`) take microseconds and may be made on
+the event loop; whatever writes, syncs or hashes blocks, and belongs on a thread. All of it may be
+called from any thread.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from appliance.protocol.digest import Digest
+from appliance.protocol.reference import Reference, Repository
+from appliance.store.blobs import Blobs
+from appliance.store.disk import Disk
+from appliance.store.layout import Layout
+from appliance.store.ledger import Ledger
+from appliance.store.manifests import Manifests, PublishStep
+from appliance.store.marker import is_marked
+from appliance.store.models import ModelRow, list_models
+from appliance.store.opening import open_parts
+from appliance.store.pending import PendingBlob
+from appliance.store.premises import Premises
+from appliance.store.records import BlobRecord, PendingNote, TagMove, TagRecord
+from appliance.store.recovery import Recovery
+from appliance.store.shelf import Shelf
+from appliance.store.verify import VerifyReport, verify
+
+
+def open_store(root: Path, *, disk: Disk | None = None) -> "Store":
+    """Make or open the store at `root`: lock it, check that it is the right one, recover. Blocks.
+
+    Raises:
+        StoreLockedError: another process has it open.
+        StoreUnmarkedError: it was used before, and its marker is gone or another store's.
+        StoreOnNetworkError: it lies on another machine's disk.
+        LedgerDamagedError: the ledger cannot be read.
+        StoreFullError: there is not even room to open it.
+    """
+    with contextlib.ExitStack() as undo:
+        parts = open_parts(Layout(root.absolute()), disk or Disk(), undo)
+        store = Store(*parts)
+        undo.pop_all()
+        return store
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """Sizes in bytes. Manifests are counted once for each repository that has them."""
+
+    blob_count: int
+    blob_size_bytes: int
+    manifest_count: int
+    pending_count: int
+    pending_held_bytes: int
+    free_bytes: int
+    quarantined_count: int
+
+
+class Store:
+    """An open store. Made by `open_store`."""
+
+    def __init__(
+        self, premises: Premises, ledger: Ledger, store_id: str, lock_fd: int, told: Iterable[str]
+    ) -> None:
+        """Recover, which blocks. Takes over `ledger`, the index and the lock."""
+        self.root = premises.layout.root
+        self._premises = premises
+        self._catalog = premises.catalog
+        self._ledger = ledger
+        self._store_id = store_id
+        self._lock_fd = lock_fd
+        recovery = Recovery(premises, ledger)
+        self._shelf = Shelf(premises, recovery.run())
+        self._blobs = Blobs(premises)
+        self._manifests = Manifests(premises, ledger)
+        self.recovery: tuple[str, ...] = (*told, *recovery.told)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Suspend what is pending, close everything, let go of the lock. Once; blocks."""
+        with contextlib.ExitStack() as closing:
+            closing.callback(os.close, self._lock_fd)
+            closing.callback(self._ledger.close)
+            closing.callback(self._catalog.close)
+            self._shelf.suspend_all()
+
+    def is_present(self) -> bool:
+        """Whether the directory still is this store: False once its disk was taken away."""
+        return is_marked(self._premises.layout, self._store_id)
+
+    # Blobs.
+
+    def find_blob(self, digest: Digest) -> BlobRecord | None:
+        """The record of a complete blob."""
+        return self._catalog.find_blob(digest)
+
+    def open_blob(self, digest: Digest) -> int:
+        """A read-only descriptor of a complete blob; the caller closes. Raises BlobUnknown."""
+        return self._blobs.open(digest)
+
+    def begin(
+        self, digest: Digest, size_bytes: int, repository: Repository, *, min_free_bytes: int
+    ) -> PendingBlob:
+        """Open a pending blob, new or as an earlier fill or life left it, and reserve its space.
+
+        Neither a blob that is held nor one that is open already may be begun.
+
+        Raises:
+            StoreFullError: less than `min_free_bytes` would remain free.
+        """
+        return self._shelf.begin(digest, size_bytes, repository, min_free_bytes=min_free_bytes)
+
+    def unfinished(self) -> tuple[PendingNote, ...]:
+        """What an earlier fill or life left, and nobody has begun again."""
+        return self._shelf.resting()
+
+    def discard_blob(self, digest: Digest) -> None:
+        """Let a blob go, if it is held. Whoever has it open reads on."""
+        self._blobs.discard(digest)
+
+    # Manifests and tags.
+
+    def find_tag(self, reference: Reference, accept: str) -> TagRecord | None:
+        """Which manifest was answered to (`reference`, `accept`)."""
+        return self._catalog.find_tag(reference, accept)
+
+    async def read_manifest(self, digest: Digest) -> bytes | None:
+        """A manifest's bytes, checked; a damaged one is removed with its tags, and None."""
+        return await self._manifests.read(digest)
+
+    async def write_manifest(
+        self,
+        record: TagRecord,
+        content: bytes,
+        *,
+        on_step: Callable[[PublishStep], None] | None = None,
+    ) -> None:
+        """Publish `content` as the answer that `record` describes. `on_step` is called on a thread.
+
+        Raises:
+            ManifestMalformedError: it is no manifest; nothing was stored.
+            DigestMismatchError: it is not the one that `record` names; nothing was stored.
+            StoreFullError: the disk is full.
+        """
+        await self._manifests.write(record, content, on_step)
+
+    def note_checked(self, record: TagRecord, checked_at: float) -> None:
+        """Remember that the origin confirmed `record`. Lost with the index, which is harmless."""
+        self._catalog.note_checked(record, checked_at)
+
+    def lists(self, repository: Repository, digest: Digest) -> int | None:
+        """The size that a stored manifest of `repository` gives the blob; None if none lists it."""
+        return self._catalog.lists(repository, digest)
+
+    def models(self) -> list[ModelRow]:
+        """Every stored tag, in the order of names. Some 50 ms for a thousand."""
+        return list_models(self._catalog, self._ledger, self._shelf.held_of)
+
+    # What only the ledger knows.
+
+    def note_pulled(self, reference: Reference, at: float) -> None:
+        """Count one pull of `reference`."""
+        self._ledger.note_pulled(reference, at)
+
+    def tag_moves(self, reference: Reference) -> list[TagMove]:
+        """Oldest first."""
+        return self._ledger.moves(reference)
+
+    def add_totals(self, day: str, counts: Mapping[str, int]) -> None:
+        """Add to the counts of `day` (YYYY-MM-DD) and of all days."""
+        self._ledger.add_totals(day, counts)
+
+    def totals(self) -> dict[str, int]:
+        return self._ledger.totals()
+
+    def totals_by_day(self) -> dict[str, dict[str, int]]:
+        return self._ledger.totals_by_day()
+
+    # The whole.
+
+    def stats(self) -> StoreStats:
+        layout = self._premises.layout
+        return StoreStats(
+            self._catalog.blob_count,
+            self._catalog.blob_size_bytes,
+            self._catalog.manifest_count,
+            self._shelf.count,
+            self._shelf.held_size_bytes,
+            self._premises.disk.free_bytes(self.root),
+            sum(1 for _ in layout.quarantine.iterdir()),
+        )
+
+    def verify(self) -> VerifyReport:
+        """Read everything and tell what is wrong with it. Blocks for as long as that takes."""
+        return verify(self._premises)

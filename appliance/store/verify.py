@@ -1,0 +1,146 @@
+"""Index against disk against digest: everything that is wrong, in sentences.
+
+Reads every byte the store holds, changes nothing, and needs no store to be idle: what is committed
+or let go meanwhile may be told as missing once. Mending needs the origin, so it is not done here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.protocol.digest import Digest, digest_of
+from appliance.protocol.manifest import ManifestMalformedError, parse_manifest
+from appliance.protocol.reference import Repository
+from appliance.store.encodings import (
+    decode_pending,
+    decode_tag_file,
+)
+from appliance.store.hashing import digest_of_file
+from appliance.store.layout import Layout, tag_key
+from appliance.store.manifests import manifest_record, read_if_there
+from appliance.store.premises import Premises
+from appliance.store.records import BlobRecord, TagRecord
+from appliance.store.recovery import digest_named, list_files
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """`problems` is empty where all is well."""
+
+    problems: tuple[str, ...]
+    blob_count: int
+    read_size_bytes: int
+
+
+def verify(premises: Premises) -> VerifyReport:
+    """Check everything there is. Blocks for as long as reading it takes."""
+    layout, catalog = premises.layout, premises.catalog
+    records = catalog.blobs()
+    problems = (
+        *_verify_blobs(layout, records),
+        *_verify_tags(premises),
+        *_verify_manifests(premises),
+        *_verify_pending(layout),
+    )
+    read_size_bytes = sum(record.size_bytes for record in records)
+    return VerifyReport(problems, len(records), read_size_bytes)
+
+
+def _verify_blobs(layout: Layout, records: list[BlobRecord]) -> Iterator[str]:
+    unmet = {record.digest: record for record in records}
+    for path in list_files(layout.blobs):
+        digest = digest_named(path)
+        record = unmet.pop(digest, None) if digest else None
+        if digest is None:
+            yield f"{_name(layout, path)} is no blob's name."
+        elif record is None:
+            yield f"The blob {digest} has no record."
+        else:
+            yield from _verify_blob(path, record)
+    for digest in unmet:
+        yield f"The blob {digest} is recorded and its file is gone."
+
+
+def _verify_blob(path: Path, record: BlobRecord) -> Iterator[str]:
+    size_bytes = path.stat().st_size
+    if size_bytes != record.size_bytes:
+        yield f"The blob {record.digest} has {size_bytes} of {record.size_bytes} bytes."
+        return
+    try:
+        actual = digest_of_file(path)
+    except OSError as error:
+        yield f"The blob {record.digest} cannot be read: {error.strerror}."
+        return
+    if actual != record.digest:
+        yield f"The blob {record.digest} holds the bytes of {actual}."
+
+
+def _verify_tags(premises: Premises) -> Iterator[str]:
+    layout, unmet = premises.layout, {_key(tag): tag for tag in premises.catalog.tags()}
+    for path in list_files(layout.tags):
+        content = read_if_there(path)
+        tag = None if content is None else decode_tag_file(content)
+        if tag is None or layout.tag(_key(tag)) != path:
+            yield f"{_name(layout, path)} is no tag's file."
+            continue
+        record = unmet.pop(_key(tag), None)
+        if record is None:
+            yield f"The tag {tag.reference} has no record."
+        elif (record.digest, record.stored_at) != (tag.digest, tag.stored_at):
+            yield f"The tag {tag.reference} is recorded as {record.digest}, and is {tag.digest}."
+    for tag in unmet.values():
+        yield f"The tag {tag.reference} is recorded and its file is gone."
+
+
+def _verify_manifests(premises: Premises) -> Iterator[str]:
+    layout, catalog = premises.layout, premises.catalog
+    known = {(each.repository, each.digest): each for each in catalog.manifests()}
+    for path in list_files(layout.manifests):
+        if digest_named(path) not in {digest for _, digest in known}:
+            yield f"{_name(layout, path)} is no recorded manifest."
+    for tag in catalog.tags():
+        if (tag.reference.repository, tag.digest) not in known:
+            yield f"The tag {tag.reference} names {tag.digest}, which has no record."
+    for (repository, digest), record in known.items():
+        content = read_if_there(layout.manifest(digest))
+        if content is None:
+            yield f"The manifest {digest} is recorded and its file is gone."
+        elif digest_of(content) != digest:
+            yield f"The manifest {digest} holds the bytes of {digest_of(content)}."
+        else:
+            yield from _verify_listing(premises, repository, digest, content)
+            if len(content) != record.size_bytes:
+                yield f"The manifest {digest} is recorded with {record.size_bytes} bytes."
+
+
+def _verify_listing(
+    premises: Premises, repository: Repository, digest: Digest, content: bytes
+) -> Iterator[str]:
+    try:
+        manifest = parse_manifest(content)
+    except ManifestMalformedError as error:
+        yield f"The manifest {digest} is none: {error}."
+        return
+    for blob, _ in manifest_record(repository, digest, content, manifest).blobs:
+        if premises.catalog.lists(repository, blob) is None:
+            yield f"{repository} does not list {blob}, and its manifest {digest} does."
+
+
+def _verify_pending(layout: Layout) -> Iterator[str]:
+    for path in layout.pending.glob("*.json"):
+        content, digest = read_if_there(path), digest_named(path)
+        note = None if content is None else decode_pending(content)
+        if digest is None or note is None or note.digest != digest:
+            yield f"{_name(layout, path)} is no pending blob's note."
+        elif not layout.pending_bytes(digest).is_file():
+            yield f"The bytes of the pending {digest} are gone."
+        elif layout.pending_bytes(digest).stat().st_size != note.size_bytes:
+            yield f"The pending {digest} is not of the size its note gives."
+
+
+def _key(tag: TagRecord) -> Digest:
+    return tag_key(tag.reference, tag.accept)
+
+
+def _name(layout: Layout, path: Path) -> str:
+    return str(path.relative_to(layout.root))
