@@ -108,7 +108,7 @@ class Child:
 
 def choose_listening(listen: Iterable[str], interfaces: Iterable[Interface]) -> tuple[str, ...]:
     """The addresses to bind; a wildcard, or nothing at all, stands for the machine's own."""
-    machine = [str(each.ip) for interface in interfaces for each in interface.addresses]
+    machine = [each for interface in interfaces for each in interface.texts]
     wildcards = {
         "0.0.0.0": [each for each in machine if ":" not in each],  # noqa: S104  # Expanded.
         "::": [each for each in machine if ":" in each],
@@ -154,7 +154,7 @@ def _ours(
 ) -> frozenset[tuple[str, int]]:
     """Every way to reach ourselves: a question forwarded there would never end."""
     ports = {port for _, port in listening}
-    own = {str(parse_address(str(ip.ip))) for each in interfaces for ip in each.addresses}
+    own = {str(parse_address(text)) for each in interfaces for text in each.texts}
     own |= {str(parse_address(address)) for address, _ in listening}
     return frozenset((address, port) for address in own for port in ports)
 

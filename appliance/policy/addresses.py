@@ -53,6 +53,11 @@ class Interface:
     name: str
     addresses: tuple[IPv4Interface | IPv6Interface, ...]
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The addresses alone, with their scopes, which `IPv6Interface.ip` leaves out."""
+        return tuple(str(each).partition("/")[0] for each in self.addresses)
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -134,7 +139,7 @@ def is_allowed(client: str, networks: Iterable[Network]) -> bool:
 def local_networks(interfaces: Iterable[Interface]) -> tuple[Network, ...]:
     """Every network that is local by its numbers, and the subnets the box has an address in."""
     subnets = (
-        ip_network(f"{parse_address(str(each.ip))}/{each.network.prefixlen}", strict=False)
+        ip_network(f"{each.ip}/{each.network.prefixlen}", strict=False)
         for interface in interfaces
         for each in interface.addresses
         if each.network.prefixlen  # A tunnel's /0 is the whole world.
@@ -200,7 +205,7 @@ def parse_system_servers(text: str) -> tuple[tuple[str, int], ...]:
 
 def _split_port(text: str) -> tuple[str, str]:
     """Split host and port, both still text; more than one colon makes a bare IPv6 address."""
-    if text.startswith("["):
+    if text.startswith("[") and "]" in text:
         host, _, port = text[1:].partition("]")
         return host, port.removeprefix(":") if port else str(DNS_PORT)
     if text.count(":") == 1:
@@ -217,14 +222,14 @@ def _holds(interface: Interface, text: str) -> bool:
     """Whether `text` is this interface's address; the scope, where both have one, must agree."""
     address, scope = parse_address(text), text.partition("%")[2]
     return any(
-        parse_address(str(each.ip)) == address and scope in ("", str(each.ip).partition("%")[2])
-        for each in interface.addresses
+        parse_address(each) == address and scope in ("", each.partition("%")[2])
+        for each in interface.texts
     )
 
 
 def _addresses(interface: Interface) -> Addresses:
     """What this interface has to answer with: one address of each kind at most."""
-    parsed = [parse_address(str(each.ip)) for each in interface.addresses]
+    parsed = [parse_address(each) for each in interface.texts]
     v4 = [str(each) for each in parsed if each.version == 4 and not each.is_loopback]
     v6 = [str(each) for each in parsed if each in _GLOBAL_V6]
     return Addresses(tuple(v4[:1]), tuple(v6[:1]))
