@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from appliance.config_sources import FILE_VARIABLE, all_keys, variable_name
+from tests.programs import program
 
 HOUSE = Path(__file__).parent.parent
 PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text("utf-8"))
@@ -23,6 +25,7 @@ UNITS = [path for room in ("systemd", "docker") for path in (HOUSE / room).iterd
 
 LINE_COUNT_MAX = 400  # A file splits at 250 and must at 400.
 FUNCTION_LINE_COUNT_MAX = 70  # What a screen shows at once.
+EXPOSURE_MAX = "20"  # 2.0 of 10, as `systemd-analyze security` counts.
 
 # Names that say nothing of what is inside.
 VAGUE_FILES = {"base", "common", "helpers", "manager", "types", "utils"}
@@ -132,3 +135,16 @@ def test_every_make_target_in_the_papers_exists(path: Path) -> None:
 def test_every_variable_in_papers_and_units_is_a_key(path: Path) -> None:
     known = {FILE_VARIABLE, *(variable_name(section, key) for section, key in all_keys())}
     assert set(re.findall(r"\bOLLAMA_APPLIANCE_\w+\b", path.read_text("utf-8"))) <= known
+
+
+def test_the_service_exposes_little() -> None:
+    analyze = program("systemd-analyze")
+    version = subprocess.run([analyze, "--version"], check=True, capture_output=True, text=True)
+    if int(version.stdout.split()[1]) < 250:
+        pytest.skip("systemd-analyze reviews unit files from version 250 on")
+    service = HOUSE / "systemd" / "ollama-appliance.service"
+    options = ("security", "--offline=true", f"--threshold={EXPOSURE_MAX}")
+    found = subprocess.run(
+        [analyze, *options, service], check=False, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
