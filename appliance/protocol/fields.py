@@ -42,20 +42,3 @@ def format_authority(address: str, port: int, *, default_port: int) -> str:
     """`host[:port]` for a URL: IPv6 addresses in brackets, the scheme's own port unsaid."""
     host = f"[{address}]" if ":" in address else address
     return host if port == default_port else f"{host}:{port}"
-
-
-def parse_host(field: str) -> str | None:
-    """The host of a `Host` field in lower case, without port, brackets or last dot; None if odd."""
-    host, separator, port = field.rpartition(":")
-    if not separator or "]" in port:
-        host, port = field, ""
-    if port and not (port.isascii() and port.isdigit()):
-        return None
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host or "[" in host or "]" in host:
-        return None
-    host = host.lower().removesuffix(".")
-    return (
-        host if host and all("!" <= each <= "~" and each not in "/@?#\\" for each in host) else None
-    )

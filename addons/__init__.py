@@ -1,0 +1,12 @@
+"""mitmproxy's hooks, each thin: translate, ask the registry, translate back.
+
+In the order in which a request meets them:
+
+- `intercept`: which connections and TLS names we open, and with which certificate.
+- `guard`: the layer that reads HTTP, with bounds that mitmproxy's own has not.
+- `registry`: pulls to the registry, all else to the true origin.
+- `report`: one line in the log for each request.
+
+`master` runs mitmproxy with exactly these, on sockets handed to it; `flows` is the one file that
+knows both mitmproxy's flows and our values.
+"""

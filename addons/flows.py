@@ -1,0 +1,58 @@
+"""mitmproxy's flows to our values and back: the one file that knows both."""
+
+from mitmproxy import http
+
+from appliance.policy.delivery import Door
+from appliance.protocol.errors import LoopDetected, Misdirected, RequestInvalid
+from appliance.protocol.fields import is_via
+from appliance.protocol.heads import check_head
+from appliance.registry.requests import Answer, Request
+
+
+def read_request(flow: http.HTTPFlow, pseudonym: str) -> Request:
+    """The registry's view of an intercepted request.
+
+    Raises:
+        RequestInvalid, FieldsTooLarge: its head can be read in two ways, or is too large.
+        Misdirected: it is not for the name that TLS was opened for.
+        LoopDetected: this box itself sent it.
+    """
+    head = flow.request
+    host = check_head(head.headers.fields)
+    if head.data.authority or not head.path.startswith("/"):
+        raise RequestInvalid("this door takes requests in origin-form only")
+    if host.name != (flow.client_conn.sni or "").lower():
+        raise Misdirected("the Host field is not the name that TLS was opened for")
+    if any(is_via(field, pseudonym) for field in head.headers.get_all("Via")):
+        raise LoopDetected("the origin's name leads back to this box: set dns.upstream")
+    return Request(
+        door=Door.HTTPS,
+        method=head.method,
+        target=head.path,
+        host=host.name,
+        host_port=host.port,
+        client_address=flow.client_conn.peername[0],
+        dialled=flow.client_conn.sockname[0],
+        user_agent=head.headers.get("User-Agent", ""),
+        accept=", ".join(head.headers.get_all("Accept")),
+        range_field=head.headers.get("Range"),
+        has_authorization="Authorization" in head.headers,
+    )
+
+
+def has_body(flow: http.HTTPFlow) -> bool:
+    """Whether a body follows the head of the request."""
+    headers = flow.request.headers
+    return "Transfer-Encoding" in headers or headers.get("Content-Length", "0").strip("0") != ""
+
+
+def write_answer(flow: http.HTTPFlow, answer: Answer) -> None:
+    """Make `answer` the flow's response. A request with a body is cut off instead of read."""
+    if has_body(flow):
+        flow.kill()
+        return
+    is_head = flow.request.method == "HEAD"
+    fields = dict(answer.fields)
+    length = fields.pop("Content-Length", str(len(answer.content)))
+    flow.response = http.Response.make(answer.status, b"" if is_head else answer.content, fields)
+    flow.response.headers["Content-Length"] = length  # After make, which writes the body's own.

@@ -1,0 +1,100 @@
+"""Runs mitmproxy inside our own loop, with exactly our addons, on sockets handed to it."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+
+from mitmproxy import options
+from mitmproxy.addons import core, proxyserver
+from mitmproxy.master import Master
+from mitmproxy.proxy.mode_servers import ServerInstance
+from mitmproxy.proxy.mode_specs import ProxyMode
+
+from addons.guard import check_internals
+from addons.intercept import Intercept
+from addons.registry import RegistryAddon
+from addons.report import Report
+from appliance.protocol.heads import IDLE_SECONDS_MAX
+
+BACKLOG = 1024  # asyncio's own default of 100 drops a classroom that starts at once.
+DRAIN_SECONDS = 5.0  # What a manifest under way may take; bodies do not leave by this door.
+
+_MODE = "reverse:https://origin.invalid"  # The address is each request's own, see origin.py.
+
+
+class Proxy:
+    """The TLS door. Use with `async with`; it listens as long as it is entered."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        intercept: Intercept,
+        registry: RegistryAddon,
+        *,
+        trusted_roots: str,
+    ) -> None:
+        """Take over bound `sockets`. `trusted_roots` is a PEM file that the origin is checked by.
+
+        Raises MitmproxyChangedError.
+        """
+        check_internals()
+        self._sockets = sockets
+        self._addons = (core.Core(), intercept, registry, Report())
+        self._trusted_roots = trusted_roots
+        self._proxyserver = proxyserver.Proxyserver()
+        self._servers: list[asyncio.Server] = []
+
+    async def __aenter__(self) -> "Proxy":
+        self._master = Master(options.Options(), event_loop=asyncio.get_running_loop())
+        self._master.addons.add(*self._addons, self._proxyserver)
+        self._master.options.update(
+            server=False,
+            http2=False,
+            websocket=False,
+            rawtcp=False,
+            connection_strategy="lazy",
+            keep_host_header=True,
+            tcp_timeout=int(IDLE_SECONDS_MAX),
+            ssl_verify_upstream_trusted_ca=self._trusted_roots,
+        )
+        # Not `Master.run`: it would make every task of the whole loop an eager one.
+        await self._master.running()
+        instance: ServerInstance[ProxyMode] = ServerInstance.make(_MODE, self._proxyserver)
+        self._servers = [
+            await asyncio.start_server(instance.handle_stream, sock=each, backlog=BACKLOG)
+            for each in self._sockets
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for server in self._servers:
+            server.close()
+        await self._drain()
+        await self._master.done()
+
+    @property
+    def connection_count(self) -> int:
+        """Clients connected now."""
+        return len(self._proxyserver.connections)
+
+    async def _drain(self) -> None:
+        """Let requests under way finish, then close what is left."""
+        await self._settle(lambda: not self._is_busy(), DRAIN_SECONDS)
+        for handler in list(self._proxyserver.connections.values()):
+            for transport in list(handler.transports.values()):
+                if transport.handler is not None:
+                    transport.handler.cancel("the box stops")
+        await self._settle(lambda: not self._proxyserver.connections, 1.0)
+
+    async def _settle(self, is_settled: Callable[[], bool], timeout_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_seconds
+        while not is_settled() and loop.time() < until:  # noqa: ASYNC110  # mitmproxy tells nobody.
+            await asyncio.sleep(0.02)
+
+    def _is_busy(self) -> bool:
+        """Whether any request waits for its answer: its handler has then disarmed its timeout."""
+        return any(
+            handler.timeout_watchdog.blocker > 0
+            for handler in self._proxyserver.connections.values()
+        )

@@ -1,0 +1,34 @@
+"""One line in the log for each request that came by TLS.
+
+The target is cut at its query: queries carry grants and signatures.
+"""
+
+import logging
+
+from mitmproxy import http
+
+_log = logging.getLogger("https")
+
+
+class Report:
+    """Writes access lines."""
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        assert flow.response is not None, "the hook comes after a response"
+        _log.info(
+            "%s %s %s %d %s",
+            flow.client_conn.peername[0],
+            flow.request.method,
+            flow.request.path.partition("?")[0],
+            flow.response.status_code,
+            flow.response.headers.get("Cache-Status", "-"),
+        )
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        # A client that hangs up once it has read a head is how Ollama asks for a Location.
+        _log.debug(
+            "%s %s ended early: %s",
+            flow.request.method,
+            flow.request.path.partition("?")[0],
+            flow.error.msg if flow.error else "-",
+        )

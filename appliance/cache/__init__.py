@@ -1,0 +1,1 @@
+"""The meeting room: the only place where policy, store and upstream meet."""

@@ -1,0 +1,87 @@
+"""What the box did, kept: counts and pulls on their way to the ledger, and how they are read back.
+
+The box's own health checks pull a model too. They go the way of a client and are not one: what
+concerns that model is counted apart and never shown.
+"""
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from appliance.cache.tally import Tally
+from appliance.protocol.digest import Digest
+from appliance.protocol.reference import Reference, Repository
+from appliance.store.models import ModelRow
+from appliance.store.store import Store, StoreStats
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Counts since the start and ever, by their names in Count, and by day (ISO date, UTC)."""
+
+    since_start: dict[str, int]
+    ever: dict[str, int]
+    by_day: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Uncounted:
+    """The box's own model: what is pulled by nobody."""
+
+    repository: Repository
+    digests: tuple[Digest, ...]
+
+
+class Bookkeeper:
+    """Collects counts and pulls in memory; `save` writes them, and blocks."""
+
+    def __init__(self, store: Store, uncounted: Uncounted, *, now: Callable[[], float]) -> None:
+        self.tally = Tally()
+        self._aside = Tally()
+        self._store = store
+        self._uncounted = uncounted
+        self._now = now
+        self._pulled: list[tuple[Reference, float]] = []
+
+    def tally_for(self, repository: Repository) -> Tally:
+        """Where what concerns `repository` is counted."""
+        return self._aside if repository == self._uncounted.repository else self.tally
+
+    def note_pulled(self, reference: Reference) -> None:
+        """Remember that somebody pulled `reference` just now."""
+        if reference.repository != self._uncounted.repository:
+            self._pulled.append((reference, self._now()))
+
+    def save(self) -> None:
+        """Write what is not yet in the ledger. Blocks."""
+        today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date().isoformat()
+        self.tally.save(lambda counts: self._store.add_totals(today, counts))
+        pulled, self._pulled = self._pulled, []
+        for reference, at in pulled:
+            self._store.note_pulled(reference, at)
+
+    def accounts(self) -> Accounts:
+        """What is counted; what is not yet saved is missing from `ever` and `by_day`."""
+        return Accounts(
+            since_start=dict(self.tally.since_start),
+            ever=self._store.totals(),
+            by_day=self._store.totals_by_day(),
+        )
+
+    def models(self) -> list[ModelRow]:
+        """The stored models, the box's own left out."""
+        rows = self._store.models()
+        return [row for row in rows if row.reference.repository != self._uncounted.repository]
+
+    def stats(self) -> StoreStats:
+        """The store's sizes, the box's own model left out."""
+        stats = self._store.stats()
+        own_rows = len(self._store.models()) - len(self.models())
+        own_blobs = [self._store.find_blob(digest) for digest in self._uncounted.digests]
+        held = [record for record in own_blobs if record is not None]
+        return replace(
+            stats,
+            manifest_count=stats.manifest_count - own_rows,
+            blob_count=stats.blob_count - len(held),
+            blob_size_bytes=stats.blob_size_bytes - sum(each.size_bytes for each in held),
+        )

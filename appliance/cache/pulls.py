@@ -1,0 +1,173 @@
+"""The two halves of a pull: manifests, and spans of blobs. What every door asks.
+
+A blob is served under a repository only where a stored manifest of that repository lists it, or
+the origin, asked anonymously, says that it is there: a digest alone is no permission.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from appliance.cache.accounts import Bookkeeper, Uncounted
+from appliance.cache.collapse import Collapse
+from appliance.cache.fill import Fill
+from appliance.cache.manifests import FoundManifest, Manifests
+from appliance.cache.readers import FillReader, HeldReader, Reader, StreamReader
+from appliance.cache.tally import Count
+from appliance.protocol.digest import Digest
+from appliance.protocol.errors import RangeNotSatisfiable, Unavailable
+from appliance.protocol.fields import CacheStatus
+from appliance.protocol.ranges import Span
+from appliance.protocol.reference import Reference, Repository
+from appliance.store.faults import DigestMismatchError, StoreFullError
+from appliance.store.store import Store
+from appliance.upstream.source import ManifestRequest, OriginUnreachableError, Refusal, Source
+
+# After bytes that were not their digest's: long enough that a broken origin is not hammered by
+# retrying clients, short enough that a repaired one is noticed within a client's own retries.
+MISMATCH_PAUSE_SECONDS = 30.0
+
+SAVE_SECONDS = 5.0  # Between two steps of the counts to disk: what a crash may leave uncounted.
+
+_log = logging.getLogger("cache")
+
+
+class Cache:
+    """The store in front of the sources. Use with `async with`; it owns the fills."""
+
+    def __init__(
+        self,
+        store: Store,
+        source_for: Callable[[Repository], Source],
+        *,
+        now: Callable[[], float],
+        fresh_seconds: float,
+        min_free_bytes: Callable[[], int],
+        uncounted: Uncounted,
+    ) -> None:
+        self.books = Bookkeeper(store, uncounted, now=now)
+        self._store = store
+        self._source_for = source_for
+        self._now = now
+        self._fresh_seconds = fresh_seconds
+        self._min_free_bytes = min_free_bytes
+        self._fills: dict[Digest, Fill] = {}
+        self._paused_until: dict[Digest, float] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> "Cache":
+        await self._group.__aenter__()
+        self._collapse = Collapse(self._group)
+        self._manifests = Manifests(
+            self._store,
+            self._source_for,
+            self._collapse,
+            self.books.tally_for,
+            now=self._now,
+            fresh_seconds=self._fresh_seconds,
+        )
+        self._saver = self._group.create_task(self._save_sometimes())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._saver.cancel()
+        for task in self._running:
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+        await asyncio.to_thread(self.books.save)
+
+    @property
+    def fills(self) -> tuple[Fill, ...]:
+        """The fills under way."""
+        return tuple(self._fills.values())
+
+    async def open_manifest(
+        self, reference: Reference, request: ManifestRequest
+    ) -> FoundManifest | Refusal:
+        """Find a manifest; raises what Manifests.open raises."""
+        return await self._manifests.open(reference, request)
+
+    def is_listed(self, repository: Repository, digest: Digest) -> bool:
+        """Whether a stored manifest of `repository` lists the blob."""
+        return self._store.lists(repository, digest) is not None
+
+    async def find_blob_size(self, repository: Repository, digest: Digest) -> int | Refusal:
+        """The blob's size in bytes under this repository, or the origin's word that it has none.
+
+        Raises:
+            Unavailable: no stored manifest lists it, and the origin cannot be asked.
+        """
+        size_bytes = self._store.lists(repository, digest)
+        if size_bytes is not None:
+            return size_bytes
+        try:
+            return await self._collapse.run(
+                (repository, digest),
+                lambda: self._source_for(repository).fetch_blob_size(repository, digest),
+            )
+        except OriginUnreachableError as error:
+            raise Unavailable(f"no stored manifest lists {digest}, and {error}") from error
+
+    async def open_blob(
+        self, repository: Repository, digest: Digest, size_bytes: int, span: Span
+    ) -> Reader:
+        """Open a span of a blob that may be served; the caller closes the reader.
+
+        Raises:
+            RangeNotSatisfiable: the blob held is shorter than the span.
+            Unavailable: the origin's bytes were wrong a moment ago.
+        """
+        tally = self.books.tally_for(repository)
+        record = self._store.find_blob(digest)
+        if record is not None:
+            if span.stop > record.size_bytes:
+                raise RangeNotSatisfiable(record.size_bytes)
+            tally.add(Count.BLOB_HITS)
+            file_fd = self._store.open_blob(digest)
+            return HeldReader(span, record.size_bytes, CacheStatus.HIT, file_fd, tally)
+        tally.add(Count.BLOB_MISSES)
+        source = self._source_for(repository)
+        rest = StreamReader(source, repository, digest, span, size_bytes, tally)
+        try:
+            fill, status = self._join(repository, digest, size_bytes, source)
+        except StoreFullError as fault:
+            _log.warning("no room for %s: streaming it past the store (%s)", digest, fault.hint)
+            return rest
+        return FillReader(fill, rest, status, tally)
+
+    def _join(
+        self, repository: Repository, digest: Digest, size_bytes: int, source: Source
+    ) -> tuple[Fill, CacheStatus]:
+        fill = self._fills.get(digest)
+        if fill is not None and not fill.is_over:
+            return fill, CacheStatus.COLLAPSED  # Its descriptor is open until it is over.
+        if self._now() < self._paused_until.get(digest, 0.0):
+            raise Unavailable(f"the origin's bytes of {digest} were not that blob's a moment ago")
+        pending = self._store.begin(
+            digest, size_bytes, repository, min_free_bytes=self._min_free_bytes()
+        )
+        status = CacheStatus.PARTIAL if pending.held else CacheStatus.MISS
+        fill = Fill(pending, source, self.books.tally_for(repository), now=self._now)
+        self._fills[digest] = fill
+        task = self._group.create_task(self._run(digest, fill))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return fill, status
+
+    async def _save_sometimes(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            await asyncio.to_thread(self.books.save)
+
+    async def _run(self, digest: Digest, fill: Fill) -> None:
+        try:
+            await fill.run()
+        finally:
+            del self._fills[digest]
+        if fill.fault is None:
+            _log.info("filled %s (%d bytes)", digest, fill.pending.size_bytes)
+            return
+        _log.warning("fill of %s ended: %s", digest, fill.fault)
+        if isinstance(fill.fault, DigestMismatchError):
+            self._paused_until[digest] = self._now() + MISMATCH_PAUSE_SECONDS

@@ -1,0 +1,1 @@
+"""What a registry answers, whoever asks and by whichever door."""

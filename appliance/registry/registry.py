@@ -1,0 +1,117 @@
+"""The registry that every door speaks for: one request in, one reply out.
+
+What is a pull of public things is answered from the cache. What carries Authorization, or is no
+pull, passes to the origin where the door can do that; the plain door cannot, because nothing
+secret travels in the clear, and says so.
+"""
+
+from dataclasses import dataclass
+
+from appliance.cache.manifests import FoundManifest
+from appliance.cache.pulls import Cache
+from appliance.cache.tally import Count
+from appliance.policy.delivery import Delivery, Door
+from appliance.protocol.digest import Digest
+from appliance.protocol.errors import MethodNotAllowed, Unavailable, Verdict
+from appliance.protocol.fields import CacheStatus, format_cache_status
+from appliance.protocol.reference import Reference, Repository
+from appliance.protocol.routes import BlobPull, ManifestPull, Other, Ping, parse_route
+from appliance.registry.blobs import BLOBS_PATH, BlobRoutes
+from appliance.registry.requests import Answer, PassThrough, Reply, Request
+from appliance.upstream.source import ManifestRequest, Refusal
+
+_NO_URL_ACCEPTED = (
+    "this Ollama accepts no blob from a box on a private address. "
+    "Use `ollama pull --insecure NAME`, or connect the box to the Internet."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Answers for the intercepted names."""
+
+    cache: Cache
+    blobs: BlobRoutes
+
+    async def answer(self, request: Request) -> Reply:
+        """Answer, never raising a Verdict: those are answers too."""
+        try:
+            return await self._answer(request)
+        except Verdict as verdict:
+            return Answer(verdict.status, verdict.fields(), verdict.body())
+
+    async def _answer(self, request: Request) -> Reply:
+        if request.door is Door.HTTP:
+            if request.method not in ("GET", "HEAD"):
+                raise MethodNotAllowed("in the clear this box only reads: use https for the rest")
+            if request.target.startswith(BLOBS_PATH):
+                return await self.blobs.answer_granted(request)
+        elif request.has_authorization:
+            return PassThrough()
+        match parse_route(request.method, request.target):
+            case ManifestPull(reference):
+                return await self._answer_manifest(request, reference)
+            case BlobPull(repository, digest):
+                return await self._answer_blob(request, repository, digest)
+            case Ping():
+                return Answer(200, {"Content-Type": "application/json", **_API_VERSION}, b"{}")
+            case Other():
+                return _pass_or_refuse(request)
+
+    async def _answer_manifest(self, request: Request, reference: Reference) -> Reply:
+        asked = ManifestRequest(accept=request.accept, user_agent=request.user_agent)
+        found = await self.cache.open_manifest(reference, asked)
+        if isinstance(found, Refusal):
+            return Answer(found.status, found.fields, found.content)
+        if request.client.is_ollama and self._is_in_vain(request, found):
+            raise Unavailable(_NO_URL_ACCEPTED)
+        if request.method == "GET":
+            self.cache.books.note_pulled(reference)
+        return Answer(200, _manifest_fields(found), found.content)
+
+    def _is_in_vain(self, request: Request, found: FoundManifest) -> bool:
+        """Whether the blobs of this pull could not be delivered: then better no pull at all."""
+        delivery = self.blobs.choose(request)
+        if delivery is Delivery.ORIGIN:
+            return found.status is CacheStatus.STALE_HIT
+        return delivery is Delivery.REFUSE
+
+    async def _answer_blob(self, request: Request, repository: Repository, digest: Digest) -> Reply:
+        is_listed = self.cache.is_listed(repository, digest)
+        if request.door is Door.HTTPS and not is_listed:
+            return PassThrough()  # Perhaps a push asks; only the origin knows what is there.
+        if request.method == "HEAD":
+            return await self.blobs.answer_size(request, repository, digest)
+        if request.door is Door.HTTP and request.range_field is not None:
+            return await self.blobs.answer_body(request, repository, digest)
+        match self.blobs.choose(request):
+            case Delivery.ORIGIN:
+                self.cache.books.tally.add(Count.DEFERRED)
+                return PassThrough()
+            case Delivery.REFUSE:
+                raise Unavailable(_NO_URL_ACCEPTED)
+            case Delivery.INLINE:
+                return await self.blobs.answer_body(request, repository, digest)
+            case delivery:
+                status = 307 if delivery is Delivery.REDIRECT else 200
+                location = self.blobs.location(request, repository, digest)
+                return Answer(status, {"Location": location})
+
+
+_API_VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
+
+
+def _manifest_fields(found: FoundManifest) -> dict[str, str]:
+    return {
+        "Content-Type": found.content_type,
+        "Docker-Content-Digest": str(found.digest),
+        "ollama-content-digest": found.digest.encoded,
+        "Cache-Status": format_cache_status(found.status),
+        **_API_VERSION,
+    }
+
+
+def _pass_or_refuse(request: Request) -> Reply:
+    if request.door is Door.HTTPS:
+        return PassThrough()
+    raise MethodNotAllowed("in the clear this box serves pulls only: use https for the rest")

@@ -1,0 +1,59 @@
+"""A registry request and its answer, as plain values: what doors translate to and from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from appliance.cache.readers import Reader
+from appliance.policy.delivery import Door
+from appliance.protocol.clients import Client, parse_client
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What of a request decides its answer.
+
+    `host` and `host_port` are those of the Host field, the port None where it goes unsaid;
+    `dialled` is the address of the box that the client connected to.
+    """
+
+    door: Door
+    method: str
+    target: str
+    host: str
+    host_port: int | None
+    client_address: str
+    dialled: str
+    user_agent: str = ""
+    accept: str = ""
+    range_field: str | None = None
+    has_authorization: bool = False
+
+    @property
+    def client(self) -> Client:
+        return parse_client(self.user_agent)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. `content` is the body a GET gets; to a HEAD only its length is told."""
+
+    status: int
+    fields: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobAnswer:
+    """A head, and a reader for the body. The door sends the body and closes the reader."""
+
+    status: int
+    fields: Mapping[str, str]
+    reader: Reader
+
+
+@dataclass(frozen=True, slots=True)
+class PassThrough:
+    """Not ours to answer: the door takes it to the origin as it came."""
+
+
+type Reply = Answer | BlobAnswer | PassThrough

@@ -1,0 +1,62 @@
+"""Pulls in the clear: `/v2/` for `--insecure` and direct use, `/blobs/` for everybody's bodies."""
+
+from aiohttp import web
+
+from appliance.delivery.pump import Pumps
+from appliance.policy.delivery import Door
+from appliance.protocol.errors import Verdict
+from appliance.protocol.heads import check_head
+from appliance.registry.registry import Registry
+from appliance.registry.requests import Answer, BlobAnswer, PassThrough, Request
+from appliance.web.blobs import send_blob
+
+
+class ClearDoor:
+    """Translates between aiohttp and the registry."""
+
+    def __init__(self, registry: Registry, pumps: Pumps) -> None:
+        self._registry = registry
+        self._pumps = pumps
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer anything under `/v2/` and `/blobs/`."""
+        try:
+            asked = read_request(request)
+        except Verdict as verdict:
+            return _respond(Answer(verdict.status, verdict.fields(), verdict.body()))
+        match await self._registry.answer(asked):
+            case BlobAnswer() as reply:
+                return await send_blob(request, reply, self._pumps)
+            case Answer() as reply:
+                return _respond(reply)
+            case PassThrough():
+                raise AssertionError("nothing passes through in the clear")
+
+
+def read_request(request: web.Request) -> Request:
+    """The registry's view of an aiohttp request. Raises RequestInvalid, FieldsTooLarge."""
+    host = check_head(request.raw_headers)
+    transport = request.transport
+    assert transport is not None, "the client is still there while its head is read"
+    dialled = transport.get_extra_info("sockname") or ("",)
+    fields = request.headers
+    return Request(
+        door=Door.HTTP,
+        method=request.method,
+        target=request.raw_path,
+        host=host.name,
+        host_port=host.port,
+        client_address=request.remote or "",
+        dialled=dialled[0],
+        user_agent=fields.get("User-Agent", ""),
+        accept=", ".join(fields.getall("Accept", [])),
+        range_field=fields.get("Range"),
+        has_authorization="Authorization" in fields,
+    )
+
+
+def _respond(answer: Answer) -> web.Response:
+    response = web.Response(status=answer.status, headers=dict(answer.fields), body=answer.content)
+    if "Content-Length" in answer.fields:  # A HEAD's: the length of a body that is not sent.
+        response.content_length = int(answer.fields["Content-Length"])
+    return response
