@@ -63,6 +63,7 @@ class NameServer:
         self._tcp.close()
         for each in tuple(self._conversations):
             each.close()
+        await self._tcp.wait_closed()
 
     def answer(self, message: bytes) -> bytes | None:
         """The reply to a DNS message; None for what is none."""
