@@ -1,6 +1,5 @@
 # `make` alone lists what can be made. ARGS go to what is run: make test ARGS='-k ranges', make demo ARGS='--size 256MiB'.
 
-MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run demo test check format lock clean environment programs tests static
