@@ -38,6 +38,7 @@ BACKDATED = timedelta(days=2)  # Clients whose clocks are behind must not find i
 CLOCK_FLOOR = datetime.fromisoformat("2023-07-01T00:00:00Z")  # No Ollama was out before.
 COMMON_NAME_LENGTH_MAX = 64  # X.520's upper bound; the SAN is what counts.
 
+AUTHORITY_FOLDER = "ca"  # In the state directory.
 CERTIFICATE_FILE = "ca.pem"
 KEY_FILE = "ca.key"
 
@@ -68,6 +69,10 @@ class AuthorityNamesError(AuthorityError):
 
 class AuthorityDamagedError(AuthorityError):
     """The CA's files are incomplete, unreadable, or do not belong together."""
+
+
+class AuthorityPrivateError(AuthorityError):
+    """The CA's files belong to another user, and are as closed as they should be."""
 
 
 class AuthorityExpiredError(AuthorityError):
@@ -167,6 +172,7 @@ def open_authority(directory: Path, names: tuple[str, ...], *, now: datetime) ->
     Raises:
         AuthorityNamesError: the CA that is there may not speak for one of `names`.
         AuthorityDamagedError: its files are incomplete, unreadable, or do not match.
+        AuthorityPrivateError: they belong to another user.
         AuthorityExpiredError: it is past its end, or the clock is not set.
     """
     try:
@@ -189,6 +195,7 @@ def read_authority(directory: Path) -> AuthorityCertificate:
     Raises:
         AuthorityMissingError: none has been made yet.
         AuthorityDamagedError: there is one that cannot be read.
+        AuthorityPrivateError: it belongs to another user.
     """
     try:
         content = (directory / CERTIFICATE_FILE).read_bytes()
@@ -281,11 +288,13 @@ def _damaged(directory: Path, what: str) -> AuthorityDamagedError:
     )
 
 
-def _unreadable(directory: Path, file: str, error: Exception) -> AuthorityDamagedError:
+def _unreadable(directory: Path, file: str, error: Exception) -> AuthorityError:
     if not isinstance(error, PermissionError):
         return _damaged(directory, f"{file}: {error}")
     message = f"the CA in {directory} belongs to another user, the box's own"
-    return AuthorityDamagedError(message, "sudo, or as any user: curl http://BOX/ca.pem")
+    return AuthorityPrivateError(
+        message, "the same with sudo   (or from any machine: curl http://BOX/ca.pem)"
+    )
 
 
 def _start_over(directory: Path) -> str:

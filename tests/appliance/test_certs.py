@@ -26,6 +26,7 @@ from appliance.certs import (
     AuthorityExpiredError,
     AuthorityMissingError,
     AuthorityNamesError,
+    AuthorityPrivateError,
     open_authority,
     read_authority,
     read_authority_pem,
@@ -389,6 +390,6 @@ def test_another_user_is_told_whose_it_is(copy: Path, monkeypatch: pytest.Monkey
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)  # Root, whom tests may run as, reads all.
-    with pytest.raises(AuthorityDamagedError, match="another user") as caught:
+    with pytest.raises(AuthorityPrivateError, match="another user") as caught:
         read_authority(copy)
-    assert caught.value.hint.startswith("sudo")
+    assert caught.value.hint.startswith("the same with sudo")
