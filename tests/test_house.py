@@ -81,8 +81,9 @@ def test_every_module_says_what_it_is_for_and_fits_in_the_head(path: Path) -> No
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_names_say_what_and_at_what_cost(path: Path) -> None:
     assert path.stem not in VAGUE_FILES
-    vague = [each.name for each in functions(ast.parse(path.read_text("utf-8")))]
-    assert not [each for each in vague if each.lstrip("_").startswith(VAGUE_VERBS)]
+    for function in functions(ast.parse(path.read_text("utf-8"))):
+        is_named_elsewhere = f"super().{function.name}(" in ast.unparse(function)
+        assert is_named_elsewhere or not function.name.lstrip("_").startswith(VAGUE_VERBS)
 
 
 def test_every_room_has_its_place_in_the_layers() -> None:
