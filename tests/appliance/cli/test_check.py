@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance import config
 from appliance.certs import open_authority
 from appliance.cli import check
 from appliance.config_sources import all_keys
@@ -17,7 +18,9 @@ NAMES = ("registry.ollama.ai", "ollama-blobs.home.arpa")
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, on a machine where no box is installed."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "none.conf")
     return tmp_path
 
 
