@@ -74,7 +74,7 @@ class DnsServer:
                 self.failures[address] = error
 
     async def _open(self, address: str) -> "_Door":
-        udp, tcp = _bind(address, self._port)
+        udp, tcp = bind_both(address, self._port)
         self._port = udp.getsockname()[1]
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(
@@ -194,8 +194,12 @@ async def _read_message(reader: asyncio.StreamReader) -> bytes | None:
         return await reader.readexactly(size) if size <= QUERY_SIZE_BYTES_MAX else None
 
 
-def _bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
-    """Both sockets of one address, on one port; 0 lets the system choose."""
+def bind_both(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket at one address and port; port 0 lets the system choose.
+
+    Raises:
+        OSError: one of them cannot be had; then there is neither.
+    """
     for _ in range(PORT_TRIES_MAX):
         udp = _bound(address, port, socket.SOCK_DGRAM)
         try:

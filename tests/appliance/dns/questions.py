@@ -1,0 +1,59 @@
+"""Queries as clients send them."""
+
+import asyncio
+import socket
+import struct
+
+from dnslib import EDNS0, QTYPE, DNSHeader, DNSQuestion, DNSRecord
+
+from appliance.dns.wire import Query, parse_query
+
+REGISTRY = "registry.ollama.ai"
+BLOBS = "ollama-blobs.home.arpa"
+
+
+def packet(name: str, rtype: str = "A", *, udp_len: int = 0, identifier: int = 4660) -> bytes:
+    record = DNSRecord(DNSHeader(id=identifier, rd=1), q=DNSQuestion(name, getattr(QTYPE, rtype)))
+    if udp_len:
+        record.add_ar(EDNS0(udp_len=udp_len))
+    return bytes(record.pack())
+
+
+def query(name: str, rtype: str = "A", *, udp_len: int = 0) -> Query:
+    parsed = parse_query(packet(name, rtype, udp_len=udp_len))
+    assert isinstance(parsed, Query)
+    return parsed
+
+
+def records(reply: object) -> list[str]:
+    """The addresses (or other data) a reply gives; or the name of its error."""
+    assert isinstance(reply, bytes)
+    record = DNSRecord.parse(reply)
+    code = record.header.rcode
+    return [f"rcode {code}"] if code else [str(each.rdata) for each in record.rr]
+
+
+async def by_udp(at: tuple[str, int], sent: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.connect(at)
+        await loop.sock_sendall(sock, sent)
+        return await loop.sock_recv(sock, 65535)
+
+
+async def by_tcp(at: tuple[str, int], *sent: bytes) -> list[bytes]:
+    """Send all at once on one connection, and read as many replies."""
+    reader, writer = await asyncio.open_connection(*at)
+    try:
+        writer.write(b"".join(struct.pack("!H", len(each)) + each for each in sent))
+        return [await read_message(reader) for _ in sent]
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def read_message(reader: asyncio.StreamReader) -> bytes:
+    (size,) = struct.unpack("!H", await reader.readexactly(2))
+    return await reader.readexactly(size)

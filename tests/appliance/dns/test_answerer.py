@@ -1,0 +1,197 @@
+"""Who gets which answer, while the box is well, unwell, silent and gone."""
+
+from dataclasses import replace
+from ipaddress import ip_interface
+
+import pytest
+
+from appliance.dns.answerer import CLIENTS_MAX, REPLIES_MAX, SILENCE_SECONDS, Answerer, Forwarded
+from appliance.dns.quota import QUESTIONS_PER_MINUTE
+from appliance.dns.settings import Beat, Settings
+from appliance.policy.addresses import Interface
+from tests.appliance.dns.questions import BLOBS, REGISTRY, packet, records
+
+LAN = Interface("eth0", (ip_interface("192.168.1.5/24"), ip_interface("2001:db8:1::5/64")))
+SETTINGS = Settings("/state", 53, ("Registry.Ollama.AI.",), f"{BLOBS}.", truth=("1.1.1.1",))
+CLIENT, LOCAL = "192.168.1.77", "192.168.1.5"
+WELL = Beat(is_healthy=True, truth=("104.21.75.227",))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Bench:
+    """An answerer on the LAN, with a clock to turn."""
+
+    def __init__(self, settings: Settings = SETTINGS, beat: Beat | None = WELL) -> None:
+        self.clock = Clock()
+        self.answerer = Answerer(settings, self.clock)
+        self.answerer.learn_interfaces([LAN])
+        if beat is not None:
+            self.answerer.learn_beat(beat)
+
+    def ask(
+        self, name: str, rtype: str = "A", *, client: str = CLIENT, local: str = LOCAL
+    ) -> list[str] | None:
+        """The reply's records; None where it is to be forwarded."""
+        outcome = self.answerer.answer(packet(name, rtype), client, local)
+        return None if isinstance(outcome, Forwarded) else records(outcome)
+
+
+def test_the_registry_is_the_box_at_the_address_that_was_asked() -> None:
+    bench = Bench()
+    assert bench.ask(REGISTRY) == ["192.168.1.5"]
+    assert bench.ask(REGISTRY, "AAAA") == ["2001:db8:1::5"]
+    assert bench.ask("example.com") is None
+
+
+def test_the_blob_host_is_the_box_s_global_address_unless_told_another() -> None:
+    assert Bench().ask(BLOBS) == []
+    assert Bench().ask(BLOBS, "AAAA") == ["2001:db8:1::5"]
+    told = Bench(replace(SETTINGS, blob_addresses=("203.0.113.10",)))
+    assert told.ask(BLOBS) == ["203.0.113.10"]
+    assert told.ask(BLOBS, "AAAA") == []
+
+
+def test_a_configured_address_is_the_box_s() -> None:
+    bench = Bench(replace(SETTINGS, box_address="192.168.1.200"))
+    assert bench.ask(REGISTRY) == ["192.168.1.200"]
+    assert bench.ask(REGISTRY, "AAAA") == []
+
+
+def test_before_the_first_beat_dns_is_open() -> None:
+    bench = Bench(beat=None)
+    assert bench.ask(REGISTRY) == ["1.1.1.1"]
+    bench.answerer.learn_beat(WELL)
+    assert bench.ask(REGISTRY) == ["192.168.1.5"]
+
+
+def test_silence_opens_and_a_beat_closes() -> None:
+    bench = Bench()
+    bench.clock.now += SILENCE_SECONDS - 0.01
+    assert bench.ask(REGISTRY) == ["192.168.1.5"]
+    bench.clock.now += 0.01
+    assert bench.answerer.is_open
+    assert bench.ask(REGISTRY) == ["104.21.75.227"]
+    assert bench.ask(BLOBS, "AAAA") == []
+    bench.answerer.learn_beat(WELL)
+    assert bench.ask(REGISTRY) == ["192.168.1.5"]
+
+
+def test_a_box_that_says_it_is_unwell_opens_at_once() -> None:
+    bench = Bench()
+    bench.answerer.learn_beat(replace(WELL, is_healthy=False))
+    assert bench.ask(REGISTRY) == ["104.21.75.227"]
+
+
+def test_a_box_that_is_gone_opens_at_once_and_its_last_truth_stays() -> None:
+    bench = Bench()
+    bench.answerer.learn_death()
+    assert bench.ask(REGISTRY) == ["104.21.75.227"]
+    bench.clock.now += 86400
+    assert bench.ask(REGISTRY) == ["104.21.75.227"]
+    assert bench.ask("example.com") is None
+
+
+def test_a_beat_that_knows_no_truth_leaves_the_last() -> None:
+    bench = Bench(beat=Beat(is_healthy=False))
+    assert bench.ask(REGISTRY) == ["1.1.1.1"]
+
+
+def test_open_and_without_any_truth_the_question_is_passed_on_briefly() -> None:
+    bench = Bench(replace(SETTINGS, truth=()), beat=None)
+    outcome = bench.answerer.answer(packet(REGISTRY), CLIENT, LOCAL)
+    assert isinstance(outcome, Forwarded)
+    assert outcome.is_brief
+
+
+def test_a_new_truth_replaces_the_old_one() -> None:
+    bench = Bench(beat=Beat(is_healthy=False, truth=("1.0.0.1",)))
+    assert bench.ask(REGISTRY) == ["1.0.0.1"]
+    bench.answerer.learn_beat(Beat(is_healthy=False, truth=("1.0.0.2",)))
+    assert bench.ask(REGISTRY) == ["1.0.0.2"]
+
+
+def test_new_addresses_of_the_machine_are_answered_with() -> None:
+    bench = Bench()
+    assert bench.ask(REGISTRY, local="127.0.0.1") == ["192.168.1.5"]
+    bench.answerer.learn_interfaces([Interface("eth0", (ip_interface("10.0.0.5/8"),))])
+    assert bench.ask(REGISTRY, client="10.1.1.1", local="127.0.0.1") == ["10.0.0.5"]
+
+
+def test_each_query_gets_its_own_id_and_case_back() -> None:
+    answerer = Bench().answerer
+    for identifier in (1, 2, 65535):
+        for name in (REGISTRY, "rEGISTRY.ollama.ai"):
+            sent = packet(name, identifier=identifier)
+            reply = answerer.answer(sent, CLIENT, LOCAL)
+            assert isinstance(reply, bytes)
+            assert (reply[:2], reply[12 : len(sent)]) == (sent[:2], sent[12:])
+
+
+def test_however_many_replies_are_remembered_they_stay_right() -> None:
+    bench = Bench(replace(SETTINGS, allow=("0.0.0.0/0",)))
+    for number in range(REPLIES_MAX + CLIENTS_MAX):
+        client = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+        sent = packet(REGISTRY, udp_len=512 + number)
+        assert records(bench.answerer.answer(sent, client, LOCAL)) == ["192.168.1.5"]
+
+
+def test_a_long_query_is_answered_as_well() -> None:
+    sent = bytearray(packet(REGISTRY, udp_len=1232))
+    sent[-2:] = (600).to_bytes(2)
+    sent += bytes(600)
+    answerer = Bench().answerer
+    for _ in range(2):
+        assert records(answerer.answer(bytes(sent), CLIENT, LOCAL)) == ["192.168.1.5"]
+
+
+@pytest.mark.parametrize("client", ["1.1.1.1", "100.64.0.1", "2001:db8:2::1", "::ffff:1.1.1.1"])
+@pytest.mark.parametrize("name", [REGISTRY, BLOBS, "example.com"])
+def test_strangers_are_refused(client: str, name: str) -> None:
+    assert Bench().ask(name, client=client) == ["rcode 5"]
+
+
+@pytest.mark.parametrize("client", ["10.1.1.1", "127.0.0.1", "2001:db8:1::77", "fe80::1%eth0"])
+def test_the_local_networks_are_welcome(client: str) -> None:
+    assert Bench().ask(REGISTRY, client=client) == ["192.168.1.5"]
+
+
+def test_a_configured_rule_replaces_the_local_networks() -> None:
+    bench = Bench(replace(SETTINGS, allow=("203.0.113.0/24",)))
+    assert bench.ask(REGISTRY, client="203.0.113.9") == ["192.168.1.5"]
+    assert bench.ask(REGISTRY, client=CLIENT) == ["rcode 5"]
+
+
+def test_a_client_that_asks_too_much_is_refused_and_others_are_not() -> None:
+    bench = Bench()
+    for _ in range(QUESTIONS_PER_MINUTE):
+        assert bench.ask(REGISTRY) == ["192.168.1.5"]
+    assert bench.ask(REGISTRY) == ["rcode 5"]
+    assert bench.ask(REGISTRY, client="192.168.1.78") == ["192.168.1.5"]
+
+
+@pytest.mark.parametrize("client", [CLIENT, "1.1.1.1"])
+def test_garbage_is_met_with_an_error_or_silence(client: str) -> None:
+    answerer = Bench().answerer
+    assert answerer.answer(b"garbage", client, LOCAL) is None
+    assert records(answerer.answer(packet(REGISTRY)[:-1], client, LOCAL)) == ["rcode 1"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        replace(SETTINGS, allow=("home",)),
+        replace(SETTINGS, truth=("registry.ollama.ai",)),
+        replace(SETTINGS, blob_addresses=("203.0.113.300",)),
+        replace(SETTINGS, box_address="box"),
+    ],
+)
+def test_settings_that_name_no_address_are_refused_at_once(settings: Settings) -> None:
+    with pytest.raises(ValueError, match="does not appear"):
+        Answerer(settings)
