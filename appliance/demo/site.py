@@ -21,6 +21,7 @@ class Site:
     """Serves `answer` under the host name `name`, over TLS where `tls` is given.
 
     The port stays the same from the first start on, so that going down means connections refused.
+    `answer` may be replaced while it runs.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Site:
         self.address = address
         self.port = port
         self.ledger = ledger
-        self._answer = answer
+        self.answer = answer
         self._tls = tls
         self._runner: web.ServerRunner | None = None
 
@@ -89,7 +90,7 @@ class Site:
         self.ledger.asked.append(
             Asked(self.name, request.method, request.raw_path, fields, body_bytes)
         )
-        return await self._answer(request)
+        return await self.answer(request)
 
 
 def html_page() -> web.Response:

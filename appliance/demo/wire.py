@@ -73,10 +73,12 @@ class Url:
 
 def parse_url(text: str) -> Url:
     """Split an absolute URL without touching its parts. Raises WireError."""
-    scheme, _, rest = text.partition("://")
+    scheme, separator, rest = text.partition("://")
     match = _AUTHORITY.match(rest)
-    if scheme not in DEFAULT_PORTS or match is None:
-        raise WireError(f'unsupported protocol scheme "{scheme}"')
+    if not separator or scheme not in DEFAULT_PORTS:
+        raise WireError(f'unsupported protocol scheme "{scheme if separator else ""}"')
+    if match is None:
+        raise WireError("http: no Host in request URL")
     target = rest[match.end() :].partition("#")[0]
     url = Url(scheme, match[0], target if target.startswith("/") else f"/{target}")
     try:
@@ -141,6 +143,11 @@ def receive_into(response: http.client.HTTPResponse, view: memoryview) -> int:
         raise StalledError("part stalled") from error
     except http.client.HTTPException as error:
         raise UnexpectedEofError from error
+    except ssl.SSLEOFError as error:
+        # Python tells a reset inside TLS from a plain close by nothing but this reason.
+        if error.reason == "UNEXPECTED_EOF_WHILE_READING":
+            raise UnexpectedEofError from error
+        raise WireError("read: connection reset by peer") from error
     except OSError as error:
         raise WireError(f"read: {_reason(error)}") from error
 
@@ -202,7 +209,9 @@ class Dialer:
             return plain
         plain.settimeout(HANDSHAKE_SECONDS / self._pace)
         try:
-            return self._tls.wrap_socket(plain, server_hostname=url.hostname)
+            return self._tls.wrap_socket(
+                plain, server_hostname=url.hostname, suppress_ragged_eofs=False
+            )
         except ssl.SSLCertVerificationError as error:
             plain.close()
             raise WireError(_certificate_complaint(error, url.hostname)) from error

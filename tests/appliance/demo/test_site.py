@@ -42,7 +42,9 @@ async def test_down_refuses_connections_and_up_is_the_same_port() -> None:
             await asyncio.open_connection(site.address, port)
         await site.come_up()
         assert site.port == port
-        assert b"hello" in await exchange(site, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert b"hello" in await exchange(
+            site, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
 
 
 async def test_going_down_ends_open_connections() -> None:

@@ -1,0 +1,190 @@
+"""The wire: URLs byte for byte, bodies as they come, failures in Go's words."""
+
+import asyncio
+import contextlib
+import http.client
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.demo.credentials import DemoAuthority
+from appliance.demo.habits import Surroundings
+from appliance.demo.names import open_pair
+from appliance.demo.outside import Outside
+from appliance.demo.wire import (
+    Connection,
+    Dialer,
+    StalledError,
+    UnexpectedEofError,
+    Url,
+    WireError,
+    parse_url,
+    receive_into,
+)
+
+ODD = "https://cdn.test:8443/a%2Fb//c?x=%7e+%20~&y#z"
+
+
+def test_a_url_keeps_its_target() -> None:
+    url = parse_url(ODD)
+    assert url == Url("https", "cdn.test:8443", "/a%2Fb//c?x=%7e+%20~&y")
+    assert (url.hostname, url.port) == ("cdn.test", 8443)
+    assert f"{url}#z" == ODD
+    assert parse_url("http://host").target == "/"
+
+
+@pytest.mark.parametrize(
+    ("location", "joined"),
+    [
+        (ODD, ODD.removesuffix("#z")),
+        ("/x?y=%2F", "https://registry.test/x?y=%2F"),
+        ("z", "https://registry.test/a/z"),
+    ],
+)
+def test_a_location_may_be_relative(location: str, joined: str) -> None:
+    assert str(parse_url("https://registry.test/a/b").join(location)) == joined
+
+
+@pytest.mark.parametrize("text", ["ftp://x/", "nothing", "", "http://", "http://x:99999/"])
+def test_what_is_no_url(text: str) -> None:
+    with pytest.raises(WireError):
+        parse_url(text)
+
+
+@given(text=st.text() | st.text().map(lambda rest: f"https://{rest}"))
+def test_any_text_is_a_url_or_an_error(text: str) -> None:
+    with contextlib.suppress(WireError):
+        assert parse_url(text).scheme in ("http", "https")
+
+
+def ask_scripted(reply: bytes, timeout_seconds: float = 10) -> http.client.HTTPResponse:
+    """The answer to a request, where the server says `reply` and closes if that is all."""
+    here, there = socket.socketpair()
+    here.settimeout(timeout_seconds)
+    there.sendall(reply)
+    there.shutdown(socket.SHUT_WR)
+    try:
+        return Connection(here, "a").ask("GET", parse_url("http://a/"), {})
+    finally:
+        there.recv(65536)  # What is left unread at the end would become a reset.
+        there.close()
+        here.close()
+
+
+def read_all(response: http.client.HTTPResponse) -> bytes:
+    view, body = memoryview(bytearray(4)), b""
+    with contextlib.closing(response):
+        while count := receive_into(response, view):
+            body += view[:count]
+    return body
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(b"Content-Length: 7\r\n\r\nseven b", id="counted"),
+        pytest.param(b"Content-Length: 7\r\n\r\nseven bytes", id="what follows is not its own"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\n7\r\nseven b\r\n0\r\n\r\n", id="chunked"),
+        pytest.param(b"Connection: close\r\n\r\nseven b", id="until the end"),
+    ],
+)
+def test_bodies_end_where_they_say(reply: bytes) -> None:
+    assert read_all(ask_scripted(b"HTTP/1.1 206 OK\r\n" + reply)) == b"seven b"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(b"Content-Length: 8\r\n\r\nseven b", id="counted"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\n8\r\nseven b", id="in a chunk"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\n7\r\nseven b\r\n", id="between chunks"),
+    ],
+)
+def test_bodies_that_end_early_say_so(reply: bytes) -> None:
+    with pytest.raises(UnexpectedEofError, match="unexpected EOF"):
+        read_all(ask_scripted(b"HTTP/1.1 206 OK\r\n" + reply))
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [(b"", "EOF"), (b"SSH-2.0-x\r\n", "malformed HTTP response"), (b"HTTP/1.1 x\r\n", "malformed")],
+)
+def test_what_is_no_answer(reply: bytes, message: str) -> None:
+    with pytest.raises(WireError, match=message):
+        ask_scripted(reply)
+
+
+def test_silence_is_a_stall() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        here.settimeout(0.01)
+        with pytest.raises(StalledError):
+            Connection(here, "a").ask("GET", parse_url("http://a/"), {})
+
+
+async def dial(surroundings: Surroundings, url: str) -> None:
+    def connect_and_close() -> None:
+        Dialer(surroundings).dial(parse_url(url)).socket.close()
+
+    await asyncio.to_thread(connect_and_close)
+
+
+async def test_names_ports_and_routes_lead_to_the_site(outside: Outside) -> None:
+    await dial(outside.surroundings, "https://registry.ollama.ai/")
+    outside.names.zone["registry.ollama.ai"] = ("203.0.113.10",)
+    routes = {"203.0.113.10": outside.registry.address}
+    await dial(replace(outside.surroundings, routes=routes), "https://registry.ollama.ai/")
+
+
+def closed_port() -> int:
+    udp, tcp = open_pair("127.0.0.1")
+    with udp, tcp:
+        return int(tcp.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("https://nowhere.test/", r"dial tcp: lookup nowhere.test on 127.0.0.1:\d+: no such host"),
+        ("http://127.0.0.1:{port}/", r"dial tcp 127.0.0.1:\d+: connect: connection refused"),
+    ],
+)
+async def test_failures_are_in_gos_words(outside: Outside, url: str, message: str) -> None:
+    with pytest.raises(WireError, match=message):
+        await dial(outside.surroundings, url.format(port=closed_port()))
+
+
+async def test_a_strangers_certificate_is_refused(outside: Outside, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = DemoAuthority(tmp_path / "other").ca_file
+    message = "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+    with pytest.raises(WireError, match=message):
+        await dial(replace(outside.surroundings, ca_file=other), "https://registry.ollama.ai/")
+
+
+async def test_a_certificate_for_another_name_is_refused(outside: Outside) -> None:
+    outside.names.zone["other.test"] = (outside.registry.address,)
+    with pytest.raises(WireError, match=r"x509: certificate is not valid for other.test"):
+        await dial(outside.surroundings, "https://other.test/")
+
+
+@pytest.fixture
+async def closing_server() -> AsyncIterator[int]:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def test_a_server_that_hangs_up_on_the_hello_is_an_error(
+    outside: Outside, closing_server: int
+) -> None:
+    with pytest.raises(WireError, match="remote error: tls"):
+        await dial(outside.surroundings, f"https://127.0.0.1:{closing_server}/")
