@@ -21,6 +21,7 @@ from appliance.dns.wire import QUERY_SIZE_BYTES_MAX
 IDLE_SECONDS = 10.0  # RFC 7766 §6.2.3: a few seconds; dig and resolvers reuse within one.
 CONNECTIONS_MAX = 128  # Each holds a descriptor, of the 1,024 that a process has by default.
 CONNECTIONS_PER_CLIENT_MAX = 16  # A resolver keeps one or two; a burst of truncated answers more.
+RECEIVE_SIZE_BYTES = 1024 * 1024  # A room's worth of questions at once; the system may give less.
 PORT_TRIES_MAX = 16  # For a port the system chose by UDP, and that TCP must have too.
 
 
@@ -220,6 +221,8 @@ def _bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_SIZE_BYTES)
         sock.setblocking(False)
         sock.bind(where)
     except OSError:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 
 from dnslib import EDNS0, QTYPE, DNSHeader, DNSQuestion, DNSRecord
 
@@ -57,3 +58,18 @@ async def by_tcp(at: tuple[str, int], *sent: bytes) -> list[bytes]:
 async def read_message(reader: asyncio.StreamReader) -> bytes:
     (size,) = struct.unpack("!H", await reader.readexactly(2))
     return await reader.readexactly(size)
+
+
+async def gives(answer: list[str], at: tuple[str, int], name: str) -> bool:
+    try:
+        async with asyncio.timeout(1):
+            return records(await by_udp(at, packet(name))) == answer
+    except OSError:
+        return False
+
+
+async def until_true(ask: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again; what changes is another process, so that nothing here can tell when."""
+    async with asyncio.timeout(15):
+        while not await ask():  # noqa: ASYNC110  # There is no event to wait for.
+            await asyncio.sleep(0.02)
