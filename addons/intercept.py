@@ -8,10 +8,7 @@ that would make or use a certificate authority of its own is silenced here.
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.x509 import Certificate
 from mitmproxy import ctx, http
 from mitmproxy.addons import tlsconfig
 from mitmproxy.connection import Client
@@ -23,22 +20,13 @@ from OpenSSL import SSL
 from OpenSSL.SSL import _NoOverlappingProtocols
 
 from addons.guard import BoundedHttpLayer
+from appliance.certs import Leaf
 from appliance.protocol.heads import HEAD_SECONDS_MAX
 
 _TLS_HANDSHAKE = b"\x16\x03"  # A handshake record of any version (RFC 8446 §5.1).
 _HTTP1 = b"http/1.1"
 # AES-128 first: the bytes are public, and it costs a third less than AES-256.
 _CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-
-
-class Leaf(Protocol):
-    """A certificate and its key, as `appliance.certs` issues them."""
-
-    @property
-    def certificate(self) -> Certificate: ...
-
-    @property
-    def private_key(self) -> EllipticCurvePrivateKey: ...
 
 
 class Intercept(tlsconfig.TlsConfig):

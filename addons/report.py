@@ -7,7 +7,10 @@ import logging
 
 from mitmproxy import http
 
+from appliance.upstream.builtin import BUILTIN
+
 _log = logging.getLogger("https")
+_SELF_CHECK = f"/v2/{BUILTIN.repository}/"  # The box's own pulls, a line each minute otherwise.
 
 
 class Report:
@@ -15,7 +18,9 @@ class Report:
 
     def response(self, flow: http.HTTPFlow) -> None:
         assert flow.response is not None, "the hook comes after a response"
-        _log.info(
+        is_own = flow.request.path.startswith(_SELF_CHECK)
+        _log.log(
+            logging.DEBUG if is_own else logging.INFO,
             "%s %s %s %d %s",
             flow.client_conn.peername[0],
             flow.request.method,

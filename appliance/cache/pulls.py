@@ -50,7 +50,7 @@ class Cache:
         self._source_for = source_for
         self._now = now
         self._fresh_seconds = fresh_seconds
-        self._min_free_bytes = min_free_bytes
+        self.min_free_bytes = min_free_bytes
         self._fills: dict[Digest, Fill] = {}
         self._paused_until: dict[Digest, float] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -145,7 +145,7 @@ class Cache:
         if self._now() < self._paused_until.get(digest, 0.0):
             raise Unavailable(f"the origin's bytes of {digest} were not that blob's a moment ago")
         pending = self._store.begin(
-            digest, size_bytes, repository, min_free_bytes=self._min_free_bytes()
+            digest, size_bytes, repository, min_free_bytes=self.min_free_bytes()
         )
         status = CacheStatus.PARTIAL if pending.held else CacheStatus.MISS
         fill = Fill(pending, source, self.books.tally_for(repository), now=self._now)

@@ -14,13 +14,13 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
+from appliance.policy.addresses import AddressRefusedError
 from appliance.protocol.digest import Digest, parse_digest
 from appliance.protocol.errors import DigestInvalid
 from appliance.protocol.fields import format_via
 from appliance.protocol.manifest import MANIFEST_SIZE_BYTES_MAX
 from appliance.protocol.ranges import Span, format_range, parse_content_range
 from appliance.protocol.reference import Reference, Repository
-from appliance.policy.addresses import AddressRefusedError
 from appliance.upstream.dialling import PATIENT, Dialling
 from appliance.upstream.resolver import NameUnresolvableError
 from appliance.upstream.source import (
@@ -57,7 +57,10 @@ class Origin:
         self._user_agent = user_agent
         self._presigned: dict[Digest, URL] = {}
         self._session: aiohttp.ClientSession | None = None
-        self.reached_at: float | None = None
+        self.trouble: OriginUnreachableError | None = None
+        """What the last request came to; None when it was answered."""
+        self.is_reached = False
+        """Whether any request was ever answered."""
 
     async def __aenter__(self) -> "Origin":
         self._session = self._dialling.open_session()
@@ -87,7 +90,7 @@ class Origin:
             if reply.status != HTTPStatus.OK:
                 return None
             fields = reply.headers
-            text = fields.get("ollama-content-digest") or fields.get("Docker-Content-Digest", "")
+            text = fields.get("ollama-content-digest", fields.get("Docker-Content-Digest", ""))
             try:
                 return parse_digest(text if ":" in text else f"sha256:{text}")
             except DigestInvalid:
@@ -120,7 +123,7 @@ class Origin:
             async with self._follow("GET", url, fields, presigned_for=digest) as reply:
                 yield _read_span(reply, span, size_bytes)
         except _TROUBLE as error:
-            raise _unreachable(error) from error
+            raise self._note(_unreachable(error)) from error
 
     @asynccontextmanager
     async def _request(
@@ -135,7 +138,11 @@ class Origin:
                 _check_available(reply)
                 yield reply
         except _TROUBLE as error:
-            raise _unreachable(error) from error
+            raise self._note(_unreachable(error)) from error
+
+    def _note(self, trouble: OriginUnreachableError) -> OriginUnreachableError:
+        self.trouble = trouble
+        return trouble
 
     @asynccontextmanager
     async def _follow(
@@ -157,6 +164,7 @@ class Origin:
             ) as reply:
                 location = reply.headers.get("Location")
                 if reply.status not in _REDIRECTS or location is None:
+                    self.trouble, self.is_reached = None, True
                     if presigned_for is not None and url.host != self._url.host:
                         self._remember(presigned_for, url)
                     yield reply

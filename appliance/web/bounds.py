@@ -7,11 +7,16 @@ without being documented are used in this file only.
 """
 
 import asyncio
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
 from appliance.protocol.heads import HEAD_SECONDS_MAX, HEAD_SIZE_BYTES_MAX, IDLE_SECONDS_MAX
+
+BACKLOG = 1024  # A classroom that starts at once.
+DRAIN_SECONDS = 5.0  # A body cut after that is asked for again, from where it was cut.
 
 
 class BoundedHandler(web.RequestHandler):
@@ -68,7 +73,12 @@ class BoundedRunner(web.AppRunner):
     """Runs an application on a BoundedServer."""
 
     def __init__(self, app: web.Application) -> None:
-        super().__init__(app, access_log=None, keepalive_timeout=IDLE_SECONDS_MAX)
+        super().__init__(
+            app,
+            access_log=None,
+            keepalive_timeout=IDLE_SECONDS_MAX,
+            shutdown_timeout=DRAIN_SECONDS,
+        )
 
     async def _make_server(self) -> BoundedServer:
         made = await super()._make_server()
@@ -79,3 +89,21 @@ class BoundedRunner(web.AppRunner):
             loop=made._loop,
             **made._kwargs,
         )
+
+
+class Site:
+    """An application on sockets that already listen. Use with `async with`."""
+
+    def __init__(self, app: web.Application, sockets: Sequence[socket.socket]) -> None:
+        """Take over `sockets`."""
+        self._runner = BoundedRunner(app)
+        self._sockets = sockets
+
+    async def __aenter__(self) -> "Site":
+        await self._runner.setup()
+        for each in self._sockets:
+            await web.SockSite(self._runner, each, backlog=BACKLOG).start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()

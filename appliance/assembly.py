@@ -1,0 +1,166 @@
+"""From a configuration to the parts of a box: which setting becomes whose argument.
+
+Nothing here runs; the supervisor enters what is made here, in order.
+"""
+
+import hmac
+import os
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import certifi
+
+from appliance import __version__
+from appliance.cache.accounts import Uncounted
+from appliance.cache.pulls import Cache
+from appliance.certs import Authority, Leaf
+from appliance.config import Config
+from appliance.dns.settings import Settings
+from appliance.policy.addresses import parse_system_servers
+from appliance.policy.delivery import DeliveryPolicy, Fallback
+from appliance.protocol.reference import Repository
+from appliance.registry.blobs import BlobRoutes
+from appliance.registry.registry import Registry
+from appliance.store.store import Store
+from appliance.surroundings import Surroundings
+from appliance.upstream.builtin import BUILTIN, BuiltinSource
+from appliance.upstream.dialling import Dialling
+from appliance.upstream.offline import OfflineSource
+from appliance.upstream.origin import Origin
+from appliance.upstream.resolver import Resolver
+from appliance.upstream.source import Source
+
+USER_AGENT = f"ollama-appliance/{__version__}"
+RESOLV_CONF = Path("/etc/resolv.conf")
+
+
+def read_servers(
+    config: Config, surroundings: Surroundings, dns_port: int
+) -> tuple[tuple[str, int], ...]:
+    """The DNS servers to ask: the configured ones, else the system's, this box left out."""
+    if config.dns.upstream:
+        return tuple(config.dns.upstream)
+    try:
+        servers = parse_system_servers(RESOLV_CONF.read_text("utf-8", "replace"))
+    except OSError:
+        return ()
+    own = surroundings.own_addresses()
+    return tuple(each for each in servers if each[0] not in own or each[1] != dns_port)
+
+
+def find_roots(config: Config) -> str:
+    """The PEM file that the origin is checked by: the configured, the system's, or certifi's."""
+    system = ssl.get_default_verify_paths().cafile
+    return str(config.origin.ca_file or system or certifi.where())
+
+
+def make_pseudonym(secret: bytes) -> str:
+    """The name this box signs `Via` with: its own, and telling nothing of its secret."""
+    return f"ollama-appliance-{hmac.digest(secret, b'via', 'sha256')[:6].hex()}"
+
+
+def make_resolver(
+    config: Config, surroundings: Surroundings, servers: tuple[tuple[str, int], ...]
+) -> Resolver:
+    """The look-ups that go past our own DNS."""
+    return Resolver(
+        servers,
+        allow_private=config.origin.allow_private,
+        own_addresses=surroundings.own_addresses,
+    )
+
+
+def make_origin(config: Config, resolver: Resolver, pseudonym: str) -> Origin:
+    """The registry that the box fetches from; the caller enters it."""
+    dialling = Dialling(resolver.resolve, find_roots(config), config.origin.proxy)
+    return Origin(config.origin.url, dialling, via=pseudonym, user_agent=USER_AGENT)
+
+
+def choose_source(
+    config: Config, origin: Origin, builtin: BuiltinSource
+) -> Callable[[Repository], Source]:
+    """Where each repository is fetched from."""
+    outside: Source = OfflineSource() if config.cache.offline else origin
+
+    def source_for(repository: Repository) -> Source:
+        return builtin if repository == BUILTIN.repository else outside
+
+    return source_for
+
+
+def make_cache(
+    config: Config,
+    store: Store,
+    origin: Origin,
+    builtin: BuiltinSource,
+    now: Callable[[], float],
+) -> Cache:
+    """The cache in front of it; the caller enters it."""
+
+    def min_free_bytes() -> int:
+        file_system = os.statvfs(store.root)
+        return config.cache.min_free.bytes_of(file_system.f_blocks * file_system.f_frsize)
+
+    return Cache(
+        store,
+        choose_source(config, origin, builtin),
+        now=now,
+        fresh_seconds=config.cache.fresh_seconds,
+        min_free_bytes=min_free_bytes,
+        uncounted=Uncounted(BUILTIN.repository, builtin.digests),
+    )
+
+
+def make_registry(
+    config: Config, cache: Cache, secret: bytes, web_port: int, now: Callable[[], float]
+) -> Registry:
+    """The registry that all doors speak for; `web_port` is what blob URLs name."""
+    policy = DeliveryPolicy(
+        refuse_private_from=config.blobs.refuse_private_from,
+        fallback=Fallback(config.blobs.fallback),
+        always_plain=config.blobs.delivery == "plain",
+    )
+    address = str(config.box.address or "")
+    return Registry(cache, BlobRoutes(cache, policy, secret, address, web_port, now))
+
+
+def make_dns_settings(
+    config: Config,
+    surroundings: Surroundings,
+    servers: tuple[tuple[str, int], ...],
+    port: int,
+) -> Settings:
+    """What the DNS process needs to know."""
+    return Settings(
+        state_dir=str(config.state_dir),
+        port=port,
+        intercepted=(config.origin.name,),
+        blob_host=config.blobs.host,
+        upstream=servers,
+        listen=tuple(map(str, config.box.listen)),
+        box_address=str(config.box.address or ""),
+        allow=surroundings.networks(),
+        ttl_seconds=config.dns.ttl_seconds,
+    )
+
+
+class LeafKeeper:
+    """The certificate of the moment, renewed when a third of its life is left."""
+
+    def __init__(self, authority: Authority, names: tuple[str, ...]) -> None:
+        self._authority = authority
+        self._names = names
+        self._leaf = self._issue()
+
+    def current(self) -> Leaf:
+        return self._leaf
+
+    def renew_when_due(self) -> None:
+        """Issue a new one if it is time; connections under way keep the old one."""
+        if self._leaf.is_due(datetime.now(UTC)):
+            self._leaf = self._issue()
+
+    def _issue(self) -> Leaf:
+        return self._authority.issue(self._names, now=datetime.now(UTC))

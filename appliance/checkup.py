@@ -1,0 +1,94 @@
+"""Which checks this box runs: its self-pull, and quick looks at what is not on a pull's way."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from appliance.assembly import USER_AGENT, LeafKeeper
+from appliance.certs import Authority
+from appliance.config import Config
+from appliance.dns.responder import DnsResponder
+from appliance.health import Checkup, SelfPull
+from appliance.policy.health import Check
+from appliance.store.store import Store
+from appliance.surroundings import Surroundings
+from appliance.upstream.builtin import BUILTIN
+from appliance.upstream.origin import Origin
+from appliance.upstream.resolver import ask
+
+ASK_SECONDS = 2.0  # Ours answers in under a millisecond.
+EXPIRY_NOTICE = timedelta(days=60)  # Time to hand a new CA to every machine.
+
+
+def make_checkup(
+    config: Config,
+    *,
+    store: Store,
+    origin: Origin,
+    authority: Authority,
+    leaf: LeafKeeper,
+    responder: DnsResponder | None,
+    surroundings: Surroundings,
+    tls_port: int,
+    min_free_bytes: Callable[[], int],
+) -> Checkup:
+    """Put the checks together; none is listed that is not run."""
+    self_pull = SelfPull(
+        reference=BUILTIN,
+        name=config.origin.name,
+        tls_port=tls_port,
+        ca_pem=authority.certificate_pem.decode("ascii"),
+        ask=_asker(config.origin.name, responder, surroundings),
+        user_agent=f"{USER_AGENT} self-check",
+    )
+    return Checkup(
+        self_pull,
+        {
+            "disk": lambda: look_at_disk(store, min_free_bytes()),
+            "upstream": lambda: look_at_origin(origin, is_offline=config.cache.offline),
+            "ca": lambda: look_at_dates(authority, leaf, datetime.now(UTC)),
+        },
+    )
+
+
+def look_at_disk(store: Store, min_free_bytes: int) -> Check:
+    """Whether the store is there, and has room."""
+    if not store.is_present():
+        return Check(is_ok=False, detail=f"{store.root} is gone: mount its disk again")
+    free_bytes = store.stats().free_bytes
+    if free_bytes < min_free_bytes:
+        return Check(is_ok=False, detail="less is free than cache.min_free: models pass uncached")
+    return Check(is_ok=True, detail=f"{free_bytes // 10**9} GB free at {store.root}")
+
+
+def look_at_origin(origin: Origin, *, is_offline: bool) -> Check:
+    """What the last request to the origin came to; none was made just for this."""
+    if is_offline:
+        return Check(is_ok=True, detail="offline, as cache.offline says: the origin is not asked")
+    if origin.trouble is not None:
+        return Check(is_ok=False, detail=f"{origin.trouble}: {origin.trouble.hint}")
+    if not origin.is_reached:
+        return Check(is_ok=True, detail="the origin has not been needed yet")
+    return Check(is_ok=True, detail="the origin answered when it was last asked")
+
+
+def look_at_dates(authority: Authority, leaf: LeafKeeper, now: datetime) -> Check:
+    """Whether the CA and the certificate of the moment are valid, and for a while."""
+    until = authority.not_after
+    if not now < leaf.current().not_after:
+        return Check(is_ok=False, detail="the certificate has expired: is the clock right?")
+    if until - now < EXPIRY_NOTICE:
+        return Check(is_ok=False, detail=f"the CA expires on {until:%Y-%m-%d}: replace it")
+    return Check(is_ok=True, detail=f"valid until {until:%Y-%m-%d}")
+
+
+def _asker(
+    name: str, responder: DnsResponder | None, surroundings: Surroundings
+) -> Callable[[], Awaitable[tuple[str, ...]]]:
+    async def ask_ours() -> tuple[str, ...]:
+        if responder is None:
+            return surroundings.dialled_addresses()
+        if not responder.listening:
+            raise OSError(str(responder.fault or "it listens nowhere"))
+        return await ask(responder.listening[0], name, "A", ASK_SECONDS)
+
+    return ask_ours

@@ -1,0 +1,47 @@
+"""`ollama-appliance status`: how the running box is."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from appliance.config import ConfigInvalidError, load_config, read_environment
+from appliance.control import BoxNotRunningError, call_box
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser("status", help="how the running box is")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask the box; 0 if clients can use it, 1 if not, or if none runs."""
+    try:
+        config = load_config(args.config, read_environment())
+        status = call_box(config.state_dir, "status")
+    except (ConfigInvalidError, BoxNotRunningError) as fault:
+        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
+        return 1
+    if args.json:
+        print(json.dumps(status, indent=2))
+    else:
+        print("\n".join(format_status(status)))
+    return 1 if status["status"] == "unhealthy" else 0
+
+
+def format_status(status: dict[str, Any]) -> Iterator[str]:
+    """Lines for a person."""
+    minutes = status["uptime_seconds"] // 60
+    yield f"{status['status']}: version {status['version']}, up {minutes} min, pid {status['pid']}"
+    for name, check in status["checks"].items():
+        yield f"  {'ok    ' if check['ok'] else 'BROKEN'} {name}: {check['detail']}"
+    dns = sorted({port for _, port in status["dns"]})
+    web = ", ".join(map(str, status["web_ports"]))
+    yield f"ports: DNS {dns[0] if dns else 'off'}, https {status['tls_port']}, http {web}"
+    yield f"addresses: {', '.join(status['addresses']) or 'none'}"
+    for fill in status["fills"]:
+        percent = 100 * fill["held_bytes"] // max(1, fill["size_bytes"])
+        yield f"fetching: {fill['repository']} {fill['digest'][:19]} {percent} %"

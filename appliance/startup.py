@@ -1,0 +1,266 @@
+"""Starts the parts of the box, in the order in which they rely on one another.
+
+Theory of operation. Each part is entered on one exit stack, after what it needs and before what
+needs it, so that leaving the stack stops the doors first, suspends the fills next and closes the
+store last. What cannot be had is either said and done without (a default port), or a fault with a
+hint, and nothing that was started before it is left behind.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from addons.guard import MitmproxyChangedError
+from addons.intercept import Intercept
+from addons.master import Proxy
+from addons.origin import OriginRoute
+from addons.registry import RegistryAddon
+from appliance import __version__
+from appliance.assembly import (
+    LeafKeeper,
+    find_roots,
+    make_cache,
+    make_dns_settings,
+    make_origin,
+    make_pseudonym,
+    make_registry,
+    make_resolver,
+    read_servers,
+)
+from appliance.cache.pulls import Cache
+from appliance.certs import AUTHORITY_FOLDER, Authority, AuthorityError, open_authority
+from appliance.checkup import make_checkup
+from appliance.config import Config
+from appliance.delivery.pump import Pumps
+from appliance.dns.responder import DnsResponder, DnsUnavailableError
+from appliance.health import Checkup
+from appliance.interfaces import read_interfaces
+from appliance.listeners import Listener, PortUnavailableError, open_listener
+from appliance.policy.health import Status, judge_health
+from appliance.private_files import SecretDamagedError, open_secret
+from appliance.registry.registry import Registry
+from appliance.store.faults import StoreError
+from appliance.store.store import Store, open_store
+from appliance.surroundings import Surroundings
+from appliance.upstream.builtin import BuiltinSource
+from appliance.upstream.origin import Origin
+from appliance.upstream.resolver import Resolver
+from appliance.web.app import make_app
+from appliance.web.bounds import Site
+from appliance.web.clear import ClearDoor
+from appliance.web.facts import Facts
+
+# Where the ports that nobody chose go when they cannot be had.
+DNS_PORT_FALLBACK, TLS_PORT_FALLBACK = 10053, 8443
+
+# What can keep the box from starting; each has a `hint`.
+START_FAULTS = (
+    AuthorityError,
+    DnsUnavailableError,
+    MitmproxyChangedError,
+    PortUnavailableError,
+    SecretDamagedError,
+    StoreError,
+)
+
+type Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What everything stands on: the state directory, the box's identity, its sockets."""
+
+    config: Config
+    surroundings: Surroundings
+    store: Store
+    authority: Authority
+    leaf: LeafKeeper
+    secret: bytes
+    tls: Listener
+    web: tuple[Listener, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What answers pulls, whichever door they come by."""
+
+    responder: DnsResponder | None
+    resolver: Resolver
+    origin: Origin
+    cache: Cache
+    pumps: Pumps
+    registry: Registry
+    pseudonym: str
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The running box, for whoever keeps it going or tells of it."""
+
+    ground: Ground
+    engine: Engine
+    checkup: Checkup
+    facts: Facts
+
+    def is_healthy(self) -> bool:
+        """Whether clients may be sent here."""
+        return judge_health(self.checkup.checks()) is not Status.UNHEALTHY
+
+    def truth(self) -> tuple[str, ...]:
+        """The registry's true addresses as last known."""
+        return self.engine.resolver.last_known(self.ground.config.origin.name)
+
+
+async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
+    """Enter every part of a box on `stack`. Raises one of START_FAULTS."""
+    ground = await asyncio.to_thread(_lay_ground, config, say)
+    stack.callback(ground.store.close)
+    for listener in (ground.tls, *ground.web):
+        stack.callback(listener.close)
+    engine = await _start_engine(stack, ground, say)
+    checkup = make_checkup(
+        config,
+        store=ground.store,
+        origin=engine.origin,
+        authority=ground.authority,
+        leaf=ground.leaf,
+        responder=engine.responder,
+        surroundings=ground.surroundings,
+        tls_port=ground.tls.port,
+        min_free_bytes=engine.cache.min_free_bytes,
+    )
+    box = Box(ground, engine, checkup, _make_facts(ground, engine, checkup))
+    await _open_doors(stack, box)
+    return box
+
+
+def _lay_ground(config: Config, say: Say) -> Ground:
+    """Open what is on disk, then the ports. Blocks; closes what it opened if it raises."""
+    names = (config.origin.name, config.blobs.host)
+    store = open_store(config.state_dir)
+    try:
+        for sentence in store.recovery:
+            say(f"recovery: {sentence}")
+        authority = open_authority(store.root / AUTHORITY_FOLDER, names, now=datetime.now(UTC))
+        secret = open_secret(store.root / "secret")
+        tls, web = _open_listeners(config, say)
+    except BaseException:
+        store.close()
+        raise
+    surroundings = Surroundings(
+        read_interfaces, allow=config.access.allow, configured=str(config.box.address or "")
+    )
+    leaf = LeafKeeper(authority, names)
+    return Ground(config, surroundings, store, authority, leaf, secret, tls, web)
+
+
+def _open_listeners(config: Config, say: Say) -> tuple[Listener, tuple[Listener, ...]]:
+    addresses = tuple(map(str, config.box.listen))
+    try:
+        tls = open_listener(addresses, config.tls.port, key="tls.port")
+    except PortUnavailableError as fault:
+        if not config.is_default("tls", "port"):
+            raise
+        say(f"note: {fault}; https is on {TLS_PORT_FALLBACK} instead")
+        tls = open_listener(addresses, TLS_PORT_FALLBACK, key="tls.port")
+    web: list[Listener] = []
+    faults: list[PortUnavailableError] = []
+    for port in config.web.ports:
+        try:
+            web.append(open_listener(addresses, port, key="web.ports"))
+        except PortUnavailableError as fault:
+            faults.append(fault)
+    if faults and not (web and config.is_default("web", "ports")):
+        for listener in (tls, *web):
+            listener.close()
+        raise faults[0]
+    for missed in faults:
+        say(f"note: {missed}; http is on {web[0].port} only")
+    return tls, tuple(web)
+
+
+async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engine:
+    config, builtin = ground.config, BuiltinSource()
+    responder, servers = await _start_dns(stack, ground, say)
+    resolver = make_resolver(config, ground.surroundings, servers)
+    pseudonym = make_pseudonym(ground.secret)
+    origin = await stack.enter_async_context(make_origin(config, resolver, pseudonym))
+    for digest in builtin.digests:  # So that the first self-pull is a miss, and tries a fill.
+        ground.store.discard_blob(digest)
+    cache = make_cache(config, ground.store, origin, builtin, time.time)
+    await stack.enter_async_context(cache)
+    pumps = await stack.enter_async_context(Pumps())
+    registry = make_registry(config, cache, ground.secret, ground.web[0].port, time.time)
+    return Engine(responder, resolver, origin, cache, pumps, registry, pseudonym)
+
+
+async def _start_dns(
+    stack: AsyncExitStack, ground: Ground, say: Say
+) -> tuple[DnsResponder | None, tuple[tuple[str, int], ...]]:
+    """Start DNS, and say which servers it and the box ask."""
+    config, port = ground.config, ground.config.dns.port
+    if not config.dns.enabled:
+        return None, read_servers(config, ground.surroundings, 0)
+    try:
+        return await _try_dns(stack, ground, port)
+    except DnsUnavailableError as fault:
+        if not config.is_default("dns", "port"):
+            raise
+        say(f"note: port {port} cannot be had ({fault.reason}); DNS is on {DNS_PORT_FALLBACK}")
+    return await _try_dns(stack, ground, DNS_PORT_FALLBACK)
+
+
+async def _try_dns(
+    stack: AsyncExitStack, ground: Ground, port: int
+) -> tuple[DnsResponder, tuple[tuple[str, int], ...]]:
+    servers = read_servers(ground.config, ground.surroundings, port)
+    settings = make_dns_settings(ground.config, ground.surroundings, servers, port)
+    return await stack.enter_async_context(DnsResponder(settings)), servers
+
+
+def _make_facts(ground: Ground, engine: Engine, checkup: Checkup) -> Facts:
+    config, authority = ground.config, ground.authority
+    listening = engine.responder.listening if engine.responder else ()
+    return Facts(
+        version=__version__,
+        started_at=time.time(),
+        state_dir=str(ground.store.root),
+        registry_name=config.origin.name,
+        blob_host=config.blobs.host,
+        refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
+        ca_pem=authority.certificate_pem,
+        ca_fingerprint=authority.fingerprint,
+        dns_port=listening[0][1] if listening else None,
+        tls_port=ground.tls.port,
+        web_port=ground.web[0].port,
+        addresses=ground.surroundings.dialled_addresses,
+        checks=checkup.checks,
+        cache=engine.cache,
+        now=time.time,
+    )
+
+
+async def _open_doors(stack: AsyncExitStack, box: Box) -> None:
+    ground, engine, config = box.ground, box.engine, box.ground.config
+    is_allowed = ground.surroundings.is_allowed
+    app = make_app(box.facts, ClearDoor(engine.registry, engine.pumps), is_allowed)
+    sockets = [each for listener in ground.web for each in listener.sockets]
+    await stack.enter_async_context(Site(app, sockets))
+    route = OriginRoute(
+        config.origin.url,
+        config.origin.name,
+        engine.resolver.resolve,
+        engine.pseudonym,
+        config.origin.proxy,
+    )
+    await stack.enter_async_context(
+        Proxy(
+            ground.tls.sockets,
+            Intercept(frozenset({config.origin.name}), ground.leaf.current, is_allowed),
+            RegistryAddon(engine.registry, route),
+            trusted_roots=find_roots(config),
+        )
+    )

@@ -1,0 +1,153 @@
+"""Keeps the box going: checks it, beats its heart, says when it is ready, stops it in order.
+
+Theory of operation. The heart tells DNS twice a second that the box lives and whether it is
+healthy. When it stops, because the process died or its loop hangs, and when a self-pull fails, DNS
+gives the registry's true address instead: a broken box costs speed and never a pull. The first
+self-pull decides when the box is `ready`; one that fails is said and tried again.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import uvloop
+
+from appliance.config import Config
+from appliance.control import Control
+from appliance.policy.addresses import AddressRefusedError
+from appliance.policy.health import judge_health
+from appliance.startup import Box, Say, start
+from appliance.upstream.resolver import NameUnresolvableError
+from appliance.web.models import describe_model
+from appliance.web.next_steps import describe_next_steps
+
+BEAT_SECONDS = 0.5  # DNS fails open after two seconds of silence.
+CHECKUP_SECONDS = 60.0  # A self-pull costs milliseconds; a broken box is noticed in a minute.
+RECHECK_SECONDS = 5.0  # And a mended one at once.
+TRUTH_SECONDS = 30.0  # How old the registry's address may be when DNS comes to need it.
+LEAF_SECONDS = 3600.0  # A leaf that is due has weeks left.
+
+_log = logging.getLogger("box")
+
+
+def run(config: Config, say: Say) -> None:
+    """Run a box until SIGTERM or SIGINT. `say` gets what a person should read, line by line.
+
+    Raises one of START_FAULTS when the box cannot start.
+    """
+    uvloop.run(_run(config, say))
+
+
+async def _run(config: Config, say: Say) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        box = await start(stack, config, say)
+        await stack.enter_async_context(Control(box.ground.store.root, make_questions(box)))
+        async with asyncio.TaskGroup() as group:
+            chores = [group.create_task(each) for each in _chores(box, say)]
+            await stopping.wait()
+            say("stopping: no new connections; what is under way has a few seconds")
+            for chore in chores:
+                chore.cancel()
+        _beat_once(box, is_healthy=False)
+
+
+def _chores(box: Box, say: Say) -> tuple[Any, ...]:
+    return (
+        _repeat(BEAT_SECONDS, lambda: _beat_once(box, is_healthy=box.is_healthy())),
+        _repeat(LEAF_SECONDS, box.ground.leaf.renew_when_due),
+        _learn_truth(box),
+        _check_up(box, say),
+    )
+
+
+async def _repeat(seconds: float, chore: Callable[[], None]) -> None:
+    while True:
+        chore()
+        await asyncio.sleep(seconds)
+
+
+def _beat_once(box: Box, *, is_healthy: bool) -> None:
+    if box.engine.responder is not None:
+        box.engine.responder.beat(is_healthy=is_healthy, truth=box.truth())
+
+
+async def _learn_truth(box: Box) -> None:
+    """Keep the registry's true address at hand for DNS."""
+    config = box.ground.config
+    while box.engine.responder is not None and not config.cache.offline:
+        try:
+            await box.engine.resolver.resolve(config.origin.name)
+        except (NameUnresolvableError, AddressRefusedError) as error:
+            _log.warning("the true address of %s is not known: %s", config.origin.name, error)
+        await asyncio.sleep(TRUTH_SECONDS)
+
+
+async def _check_up(box: Box, say: Say) -> None:
+    """Check the box again and again; say when it is ready, and when that changes."""
+    was_ok: bool | None = None
+    while True:
+        check = await box.checkup.run()
+        if was_ok is None and check.is_ok:
+            say(f"self-check: {check.detail}")
+            for line in describe_next_steps(box.facts):
+                say(line)
+            say("ready")
+        elif not check.is_ok:
+            _log.error("self-check failed, DNS sends clients to the origin: %s", check.detail)
+        elif was_ok is False:
+            _log.info("self-check passed again: %s", check.detail)
+        was_ok = check.is_ok or (None if was_ok is None else False)
+        await asyncio.sleep(CHECKUP_SECONDS if check.is_ok else RECHECK_SECONDS)
+
+
+def make_questions(box: Box) -> Mapping[str, Callable[[], Awaitable[Any]]]:
+    """What the verbs may ask a running box."""
+
+    async def models() -> Any:
+        facts = box.facts
+        address = (*facts.addresses(), "127.0.0.1")[0]
+        rows = await asyncio.to_thread(facts.cache.books.models)
+        base_url = f"http://{address}:{facts.web_port}"
+        return [describe_model(row, base_url, facts.registry_name) for row in rows]
+
+    async def status() -> Any:
+        return await asyncio.to_thread(_describe_status, box)
+
+    return {"models": models, "status": status}
+
+
+def _describe_status(box: Box) -> dict[str, Any]:
+    facts, responder = box.facts, box.engine.responder
+    checks = box.checkup.checks()
+    return {
+        "version": facts.version,
+        "pid": os.getpid(),
+        "uptime_seconds": int(time.time() - facts.started_at),
+        "status": judge_health(checks).value,
+        "checks": {
+            name: {"ok": each.is_ok, "detail": each.detail} for name, each in checks.items()
+        },
+        "addresses": list(facts.addresses()),
+        "dns": [list(each) for each in responder.listening] if responder else [],
+        "tls_port": facts.tls_port,
+        "web_ports": [listener.port for listener in box.ground.web],
+        "ca_fingerprint": facts.ca_fingerprint,
+        "fills": [
+            {
+                "repository": str(fill.pending.repository),
+                "digest": str(fill.pending.digest),
+                "held_bytes": fill.pending.held.size_bytes,
+                "size_bytes": fill.pending.size_bytes,
+            }
+            for fill in facts.cache.fills
+        ],
+    }

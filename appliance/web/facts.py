@@ -1,0 +1,28 @@
+"""What the side server shows of the box: values and questions handed in by the supervisor."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from appliance.cache.pulls import Cache
+from appliance.policy.health import Check
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The box as it was started, and how to ask how it is. Instants in seconds since the epoch."""
+
+    version: str
+    started_at: float
+    state_dir: str
+    registry_name: str
+    blob_host: str
+    refuse_private_from: str
+    ca_pem: bytes
+    ca_fingerprint: str
+    dns_port: int | None  # None: no DNS of ours.
+    tls_port: int
+    web_port: int
+    addresses: Callable[[], tuple[str, ...]]  # The box's own, as clients may dial them.
+    checks: Callable[[], Mapping[str, Check]]
+    cache: Cache
+    now: Callable[[], float]

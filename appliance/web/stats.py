@@ -1,0 +1,61 @@
+"""Statistics as JSON: sizes from the store, counts from the ledger, nothing made up."""
+
+from typing import Any
+
+from appliance.cache.accounts import Accounts
+from appliance.cache.tally import Count
+from appliance.store.models import ModelRow
+from appliance.store.store import StoreStats
+from appliance.web.models import format_instant
+
+MB = 1_000_000  # What disks are sold by, and what ollama-lancache's `_mb` counts.
+
+
+def describe_stats(
+    stats: StoreStats, accounts: Accounts, models: list[ModelRow], *, directory: str, now: float
+) -> dict[str, Any]:
+    """`/cache/stats`. Ratios are None where nothing was counted yet."""
+    listed_bytes = sum(row.held_size_bytes for row in models)
+    return {
+        "blob_count": stats.blob_count,
+        "manifest_count": stats.manifest_count,
+        "total_blob_size_bytes": stats.blob_size_bytes,
+        "total_blob_size_mb": round(stats.blob_size_bytes / MB, 1),
+        "cache_directory": directory,
+        "last_updated": format_instant(now),
+        "pending_blob_count": stats.pending_count,
+        "pending_held_bytes": stats.pending_held_bytes,
+        "free_bytes": stats.free_bytes,
+        "quarantined_count": stats.quarantined_count,
+        "dedup_ratio": ratio(listed_bytes, stats.blob_size_bytes),
+        "ever": describe_counts(accounts.ever),
+        "by_day": {day: describe_counts(counts) for day, counts in accounts.by_day.items()},
+        **describe_counts(accounts.ever),
+    }
+
+
+def describe_counts(counts: dict[str, int]) -> dict[str, Any]:
+    """Counts under the names that scripts read, with what follows from them."""
+    served = counts.get(Count.SERVED_BYTES, 0)
+    fetched = counts.get(Count.FETCHED_BYTES, 0)
+    return {
+        "hits": counts.get(Count.BLOB_HITS, 0),
+        "misses": counts.get(Count.BLOB_MISSES, 0),
+        "manifest_hits": counts.get(Count.MANIFEST_HITS, 0),
+        "manifest_revalidations": counts.get(Count.MANIFEST_REVALIDATIONS, 0),
+        "manifest_misses": counts.get(Count.MANIFEST_MISSES, 0),
+        "manifest_stale": counts.get(Count.MANIFEST_STALE, 0),
+        "served_bytes": served,
+        "fetched_bytes": fetched,
+        "saved_bytes": max(0, served - fetched),
+        "byte_hit_ratio": ratio(max(0, served - fetched), served),
+        "fills": counts.get(Count.FILLS, 0),
+        "mismatches": counts.get(Count.MISMATCHES, 0),
+        "uncached": counts.get(Count.UNCACHED, 0),
+        "deferred": counts.get(Count.DEFERRED, 0),
+    }
+
+
+def ratio(part: int, whole: int) -> float | None:
+    """`part` of `whole`, rounded to four places; None where there is no whole."""
+    return round(part / whole, 4) if whole else None

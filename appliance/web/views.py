@@ -1,0 +1,119 @@
+"""What the box says of itself over HTTP: health, models, statistics, itself, its CA."""
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from appliance.policy.health import Status, judge_health
+from appliance.protocol.fields import format_authority
+from appliance.web.facts import Facts
+from appliance.web.models import describe_model, format_instant, matches
+from appliance.web.stats import describe_stats
+
+MODELS_MAX = 10_000  # A page of JSON that a script still reads in one go; `limit` lowers it.
+HTTP_PORT = 80
+
+
+class Views:
+    """The handlers; each reads, none changes anything."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._books = facts.cache.books
+
+    async def health(self, request: web.Request) -> web.Response:
+        """`OK` to who asks for text, else JSON; 503 while clients would fail here."""
+        checks = self._facts.checks()
+        status = judge_health(checks)
+        code = HTTPStatus.SERVICE_UNAVAILABLE if status is Status.UNHEALTHY else HTTPStatus.OK
+        if request.headers.get("Accept", "").startswith("text/plain"):
+            return web.Response(status=code, text="OK\n" if code == HTTPStatus.OK else "FAIL\n")
+        document = {
+            "status": status.value,
+            "time": format_instant(self._facts.now()),
+            "checks": {
+                name: {"ok": check.is_ok, "detail": check.detail} for name, check in checks.items()
+            },
+        }
+        return _json(document, status=code)
+
+    async def models(self, request: web.Request) -> web.Response:
+        """`?q=` narrows by name, `?limit=` by number. Raises HTTPBadRequest for an odd limit."""
+        limit = _read_limit(request.query.get("limit"))
+        rows = await asyncio.to_thread(self._books.models)
+        wanted = [row for row in rows if matches(row, request.query.get("q", ""))][:limit]
+        base_url, name = self.base_url(request), self._facts.registry_name
+        return _json([describe_model(row, base_url, name) for row in wanted])
+
+    async def stats(self, request: web.Request) -> web.Response:
+        return _json(await asyncio.to_thread(self.describe_stats))
+
+    def describe_stats(self) -> dict[str, Any]:
+        """What `/cache/stats` says. Blocks."""
+        self._books.save()
+        return describe_stats(
+            self._books.stats(),
+            self._books.accounts(),
+            self._books.models(),
+            directory=self._facts.state_dir,
+            now=self._facts.now(),
+        )
+
+    async def info(self, request: web.Request) -> web.Response:
+        facts = self._facts
+        rows = await asyncio.to_thread(self._books.models)
+        return _json(
+            {
+                "server": "ollama-appliance",
+                "version": facts.version,
+                "server_version": facts.version,
+                "models_dir": facts.state_dir,
+                "models_directory": facts.state_dir,
+                "models": len(rows),
+                "total_models": len(rows),
+                "model_count": len(rows),
+                "total_size_bytes": sum(row.total_size_bytes for row in rows),
+                "server_ips": list(facts.addresses()),
+                "uptime_seconds": int(facts.now() - facts.started_at),
+                "modes": self.modes(),
+                "registry": facts.registry_name,
+                "ca_fingerprint": facts.ca_fingerprint,
+            }
+        )
+
+    def modes(self) -> list[str]:
+        """The ways by which a client can use this box now."""
+        return [*(["dns"] if self._facts.dns_port else []), "plain", "direct"]
+
+    async def ca(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._facts.ca_pem,
+            content_type="application/x-pem-file",
+            headers={"X-CA-Fingerprint": f"SHA256:{self._facts.ca_fingerprint}"},
+        )
+
+    def base_url(self, request: web.Request) -> str:
+        """The box as this client reached it: by its own address, never by what Host claims."""
+        address, port = self.dialled(request)
+        return f"http://{format_authority(address, port, default_port=HTTP_PORT)}"
+
+    def dialled(self, request: web.Request) -> tuple[str, int]:
+        """The box's address and port that this client connected to."""
+        name = request.transport.get_extra_info("sockname") if request.transport else None
+        return (name[0], name[1]) if name else ("127.0.0.1", self._facts.web_port)
+
+
+def _read_limit(text: str | None) -> int:
+    if text is None:
+        return MODELS_MAX
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise web.HTTPBadRequest(text="limit is a number of models, as in ?limit=20\n")
+    return min(int(text), MODELS_MAX)
+
+
+def _json(document: object, *, status: int = 200) -> web.Response:
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return web.Response(status=status, text=text, content_type="application/json")
