@@ -196,11 +196,10 @@ class Download:
         self._lifeline.check()
         try:
             fetch_part(direct, part, descriptor, tally, self._means)
-        except (UnexpectedEofError, InterruptedPullError):
-            self._keep(part, tally)
-            raise
-        except BaseException:
-            tally.running_bytes = 0  # Whatever came is fetched again.
+        except BaseException as error:
+            if isinstance(error, UnexpectedEofError) or self._lifeline.is_cut:
+                self._keep(part, tally)
+            tally.running_bytes = 0  # What is not kept is fetched again.
             raise
         self._keep(part, tally)
 

@@ -1,5 +1,7 @@
 """One HTTP server on loopback: remembers what it was asked, can go away and come back."""
 
+import asyncio
+import contextlib
 import socket
 import ssl
 import struct
@@ -12,6 +14,7 @@ from aiohttp import web
 from appliance.demo.ledger import Asked, Ledger
 
 HTML_TYPE = "text/html; charset=utf-8"
+HANDSHAKE_SECONDS = 5.0  # Going down waits for handshakes under way.
 SHUTDOWN_SECONDS = 0.1  # Stalled bodies would otherwise keep the demo from ending.
 
 type Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -40,7 +43,7 @@ class Site:
         self.ledger = ledger
         self.answer = answer
         self._tls = tls
-        self._runner: web.ServerRunner | None = None
+        self._up: tuple[web.Server, asyncio.Server] | None = None
 
     @property
     def authority(self) -> str:
@@ -65,19 +68,35 @@ class Site:
 
     async def come_up(self) -> None:
         """Listen; on the port of the last time, if there was one."""
-        assert self._runner is None, "it is up"
+        assert self._up is None, "it is up"
         server = web.Server(self._serve, handler_cancellation=True, access_log=None)
-        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.address, self.port, ssl_context=self._tls)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        listener = await asyncio.get_running_loop().create_server(
+            server,
+            self.address,
+            self.port,
+            ssl=self._tls,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
+        )
+        self._up = server, listener
+        self.port = listener.sockets[0].getsockname()[1]
 
     async def go_down(self) -> None:
-        """Close the listener and every connection."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        """Close the listener and every connection, also those that are just being accepted."""
+        if self._up is None:
+            return
+        (server, listener), self._up = self._up, None
+        for each in listener.sockets:
+            asyncio.get_running_loop().remove_reader(each.fileno())
+        await asyncio.sleep(0)  # A connection accepted in the turn of close() would be forgotten.
+        listener.close()
+        is_closed = False
+        while not is_closed:
+            server.pre_shutdown()
+            await server.shutdown(SHUTDOWN_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SHUTDOWN_SECONDS):
+                    await listener.wait_closed()
+                is_closed = True
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         body_bytes = 0

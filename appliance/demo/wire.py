@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urljoin, urlsplit
 
 from appliance.demo.habits import Surroundings
@@ -170,8 +171,12 @@ class Dialer:
     def __init__(self, surroundings: Surroundings, pace: float = 1.0) -> None:
         self._surroundings = surroundings
         self._pace = pace
-        self._tls = ssl.create_default_context(cafile=surroundings.ca_file)
-        self._tls.set_alpn_protocols(["http/1.1"])
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._surroundings.ca_file)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     def addresses(self, hostname: str) -> list[str]:
         """Where `hostname` is, in the order to try. Raises WireError in Go's words."""

@@ -1,18 +1,19 @@
 """A small model and the Internet that offers it, for this room's tests."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, web
 from yarl import URL
 
-from appliance.demo.client import Client
+from appliance.demo.client import Client, Pull
 from appliance.demo.habits import Habits
 from appliance.demo.models import DemoModel, write_model
 from appliance.demo.outside import Outside
-from appliance.demo.site import Site
+from appliance.demo.site import Answering, Site
 
 
 @pytest.fixture
@@ -64,3 +65,28 @@ async def ask() -> AsyncIterator[Asking]:
             return response
 
         yield send
+
+
+async def pull(client: Client, name: str = "tiny", *, insecure: bool = False) -> Pull:
+    return await asyncio.wait_for(
+        asyncio.to_thread(client.pull, name, insecure=insecure), timeout=30
+    )
+
+
+def replace_blob_answers(outside: Outside, method: str, answer: Answering) -> None:
+    """Have `answer` answer this method for blobs; everything else stays as it is."""
+    ordinary = outside.registry.answer
+
+    async def choose(request: web.BaseRequest) -> web.StreamResponse:
+        chosen = request.method == method and "/blobs/" in request.raw_path
+        return await (answer(request) if chosen else ordinary(request))
+
+    outside.registry.answer = choose
+
+
+def fixed(status: int, **fields: str) -> Answering:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        headers = {name: value.format(path=request.raw_path) for name, value in fields.items()}
+        return web.Response(status=status, headers=headers, body=b"short")
+
+    return answer

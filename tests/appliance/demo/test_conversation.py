@@ -144,7 +144,7 @@ async def test_a_deadline_ends_the_wait() -> None:
 
     async with Site("a.test", never, Ledger()) as site:
         with pytest.raises(WireError, match="timeout awaiting response headers"):
-            await ask(site, deadline=time.monotonic() + 0.05)
+            await ask(site, deadline=time.monotonic() + 0.5)
         with pytest.raises(DeadlineError, match="context deadline exceeded"):
             await ask(site, deadline=time.monotonic() - 1)
 
