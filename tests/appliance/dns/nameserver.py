@@ -22,6 +22,7 @@ class NameServer(asyncio.DatagramProtocol):
         self._respond = respond
         self.heard: list[bytes] = []
         self.ports: list[int] = []
+        self._is_closed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         udp, tcp = bind_both("127.0.0.1", 0)
@@ -40,12 +41,19 @@ class NameServer(asyncio.DatagramProtocol):
         self._udp.close()
         self._tcp.close()
         await self._tcp.wait_closed()
+        await self._is_closed.wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_closed.set()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.heard.append(data)
         self.ports.append(addr[1])
         if (reply := self._respond(data, False)) is not None:
-            self._udp.sendto(reply, addr)
+            self.send(reply, addr)
+
+    def send(self, reply: bytes, client: tuple[str, int]) -> None:
+        self._udp.sendto(reply, client)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, OSError):
@@ -66,12 +74,14 @@ def zone(text: str) -> Respond:
         query = DNSRecord.parse(packet)
         reply = query.reply(aa=0)
         name = query.q.qname
-        while links := [each for each in records if each.rname == name]:
-            wanted = [each for each in links if each.rtype == query.q.qtype]
-            reply.add_answer(*(wanted or [each for each in links if each.rtype == QTYPE.CNAME]))
-            if wanted or not reply.rr:
+        for _ in range(10):
+            here = [each for each in records if each.rname == name]
+            reply.add_answer(*(each for each in here if each.rtype == query.q.qtype))
+            links = [each for each in here if each.rtype == QTYPE.CNAME]
+            if not links:
                 break
-            name = reply.rr[-1].rdata.label
+            reply.add_answer(links[0])
+            name = links[0].rdata.label
         if not any(each.rname == query.q.qname for each in records):
             reply.header.rcode = RCODE.NXDOMAIN
         return truncated(reply) if not is_tcp and len(reply.pack()) > 512 else bytes(reply.pack())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.dns import child
 from appliance.dns.child import choose_listening
 from appliance.dns.settings import Settings, format_settings
 from appliance.policy.addresses import Interface
@@ -118,6 +119,30 @@ async def test_a_pipe_that_closes_before_the_settings_ends_it() -> None:
         process.stdin.close()
         assert "error" in await said(process)
         assert await process.wait() == 1
+
+
+async def test_it_follows_the_machine_s_addresses_and_says_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine = [Interface("eth0", (ip_interface("127.0.0.1/8"),))]
+    monkeypatch.setattr(child, "read_interfaces", lambda: machine)
+    monkeypatch.setattr(child, "RESCAN_SECONDS", 0.001)
+    said: list[list[str]] = []
+
+    async def has_said(*addresses: str) -> bool:
+        reports = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+        said.extend([address for address, _ in each["listening"]] for each in reports)
+        return said[-1:] == [list(addresses)]
+
+    words = asyncio.StreamReader()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(child.Child(replace(settings, listen=())).run(words))
+        await until_true(lambda: has_said("127.0.0.1"))
+        machine[:] = [Interface("eth0", (ip_interface("127.0.0.2/8"),))]
+        await until_true(lambda: has_said("127.0.0.2"))
+        words.feed_data(b'{"stop": true}\n')
+        assert await running is None
+    assert said == [["127.0.0.1"], ["127.0.0.2"]]
 
 
 async def test_it_imports_nothing_heavy() -> None:

@@ -233,17 +233,39 @@ async def test_one_that_dies_at_once_is_unavailable(
             raise AssertionError
 
 
+def script(path: Path, text: str) -> str:
+    """A program that stands in for Python."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
 async def test_one_that_says_nothing_is_unavailable(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    mute = tmp_path / "mute"
-    mute.write_text("#!/bin/sh\nexec sleep 60\n")
-    mute.chmod(0o700)
-    monkeypatch.setattr(sys, "executable", str(mute))
+    monkeypatch.setattr(sys, "executable", script(tmp_path / "mute", "exec sleep 60"))
     monkeypatch.setattr(responder_module, "START_SECONDS", 0.1)
     with pytest.raises(DnsUnavailableError, match="silent"):
         async with DnsResponder(settings):
             raise AssertionError
+
+
+async def test_where_it_listens_follows_what_it_says(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reports = (
+        """echo '{"listening": [["127.0.0.1", 1053]]}'; echo what; echo '{"error": "none"}'; """
+        """echo '{"listening": [["127.0.0.2", 1053]], "skipped": [["127.0.0.1", "gone"]]}'; """
+    )
+    monkeypatch.setattr(sys, "executable", script(tmp_path / "busy", f"{reports} exec sleep 60"))
+    monkeypatch.setattr(responder_module, "STOP_SECONDS", 0.1)
+    async with DnsResponder(settings) as responder:
+
+        async def has_moved() -> bool:
+            return responder.listening == (("127.0.0.2", 1053),)
+
+        await until_true(has_moved)
+        assert responder.skipped == (("127.0.0.1", "gone"),)
 
 
 async def test_one_that_hangs_is_killed_in_the_end(
