@@ -91,9 +91,9 @@ def decode_tag_file(content: bytes, checked_at: float = 0.0) -> TagRecord | None
     def read(document: dict[str, Any]) -> TagRecord:
         version = document["client_version_lowest"]
         return TagRecord(
-            _parse_reference(document["repository"], document["target"]),
+            _parse_reference(_text(document["repository"]), _text(document["target"])),
             _text(document["accept"]),
-            parse_digest(document["digest"]),
+            parse_digest(_text(document["digest"])),
             _size(document["size_bytes"]),
             _text(document["content_type"]),
             None if version is None else _version(version),
@@ -132,8 +132,8 @@ def decode_manifest(content: bytes) -> ManifestRecord | None:
 
     def read(document: dict[str, Any]) -> ManifestRecord:
         return ManifestRecord(
-            parse_repository(document["repository"]),
-            parse_digest(document["digest"]),
+            parse_repository(_text(document["repository"])),
+            parse_digest(_text(document["digest"])),
             _size(document["size_bytes"]),
             tuple((Digest(encoded), _size(size)) for encoded, size in document["blobs"]),
         )
@@ -160,8 +160,8 @@ def decode_pending(content: bytes) -> PendingNote | None:
         if any(span.stop > size_bytes for span in spans):
             raise ValueError("a span beyond the blob")
         return PendingNote(
-            parse_digest(document["digest"]),
-            parse_repository(document["repository"]),
+            parse_digest(_text(document["digest"])),
+            parse_repository(_text(document["repository"])),
             size_bytes,
             SpanSet(spans),
         )
@@ -178,7 +178,7 @@ def decode_move(reference: Reference, content: bytes) -> TagMove | None:
     """Read what `encode_move` wrote."""
 
     def read(document: dict[str, Any]) -> TagMove:
-        old, new = parse_digest(document["old"]), parse_digest(document["new"])
+        old, new = parse_digest(_text(document["old"])), parse_digest(_text(document["new"]))
         return TagMove(reference, old, new, float(document["moved_at"]))
 
     return _decode_json(content, read)

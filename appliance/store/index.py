@@ -82,6 +82,7 @@ class Environment:
         self._writing = threading.Lock()
         self._calm = threading.Condition()
         self._readers_inside = 0
+        self._is_growing = False
         with self._faults():
             self._env = lmdb.open(
                 str(path),
@@ -109,8 +110,13 @@ class Environment:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """A snapshot to read from. Keep it short: it holds back pages and a growing map."""
+        """A snapshot to read from. Keep it short, and do not read or write inside it again.
+
+        A map that must grow waits for all readers inside, and all others wait for it.
+        """
         with self._calm:
+            while self._is_growing:
+                self._calm.wait()
             self._readers_inside += 1
         try:
             with self._faults(), self._env.begin() as inner:
@@ -118,7 +124,8 @@ class Environment:
         finally:
             with self._calm:
                 self._readers_inside -= 1
-                self._calm.notify_all()
+                if self._is_growing:
+                    self._calm.notify_all()
 
     def write[T](self, work: Callable[[Transaction], T]) -> T:
         """Do `work` wholly or not at all, and sync. It is done over where the map was full.
@@ -137,8 +144,13 @@ class Environment:
 
     def _grow(self) -> None:
         with self._calm:
-            self._calm.wait_for(lambda: self._readers_inside == 0)
-            self._env.set_mapsize(2 * self._env.info()["map_size"])
+            self._is_growing = True
+            try:
+                self._calm.wait_for(lambda: self._readers_inside == 0)
+                self._env.set_mapsize(2 * self._env.info()["map_size"])
+            finally:
+                self._is_growing = False
+                self._calm.notify_all()
 
     def _make_up_the_end(self) -> None:
         # A sound file may be a little short too: pages that a transaction took and gave back are

@@ -1,0 +1,80 @@
+"""The ledger: counts add up, moves stay in order, and damage is never papered over."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.protocol.digest import digest_of
+from appliance.protocol.reference import Reference
+from appliance.store.faults import LedgerDamagedError
+from appliance.store.ledger import Ledger
+from appliance.store.records import Pulls, TagMove
+from tests.appliance.store.samples import LATEST, NOON, TINY
+
+OLD, NEW = digest_of(b"old"), digest_of(b"new")
+COUNTS = st.dictionaries(st.sampled_from(["hits", "misses", "bytes"]), st.integers(0, 2**40))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["2026-01-01", "2026-01-02"]), COUNTS), max_size=6))
+def test_totals_are_the_sums_of_the_days(
+    tmp_path_factory: pytest.TempPathFactory, added: list[tuple[str, dict[str, int]]]
+) -> None:
+    ledger = Ledger(tmp_path_factory.mktemp("ledger"))
+    expected: dict[str, int] = {}
+    by_day: dict[str, dict[str, int]] = {}
+    for day, counts in added:
+        ledger.add_totals(day, counts)
+        for name, count in counts.items():
+            expected[name] = expected.get(name, 0) + count
+            of_day = by_day.setdefault(day, {})
+            of_day[name] = of_day.get(name, 0) + count
+    assert ledger.totals() == expected
+    assert ledger.totals_by_day() == by_day
+    ledger.close()
+
+
+def test_moves_are_told_oldest_first_and_for_their_tag_alone(ledger: Ledger) -> None:
+    later, earlier = TagMove(LATEST, NEW, OLD, NOON + 1), TagMove(LATEST, OLD, NEW, NOON)
+    ledger.record_move(later)
+    ledger.record_move(earlier)
+    ledger.record_move(TagMove(Reference(TINY, "latest2"), OLD, NEW, NOON))
+    assert ledger.moves(LATEST) == [earlier, later]
+
+
+def test_a_move_recorded_twice_is_one(ledger: Ledger) -> None:
+    for _ in range(2):
+        ledger.record_move(TagMove(LATEST, OLD, NEW, NOON))
+    assert len(ledger.moves(LATEST)) == 1
+
+
+def test_pulls_are_counted_and_the_last_is_kept(ledger: Ledger) -> None:
+    for at in (NOON, NOON + 5, NOON + 2):
+        ledger.note_pulled(LATEST, at)
+    assert ledger.pulls() == {"library/tiny:latest": Pulls(NOON + 5, 3)}
+
+
+def test_a_ledger_knows_whose_it_is(ledger: Ledger) -> None:
+    assert ledger.store_id is None
+    ledger.belong_to("abc")
+    assert ledger.store_id == "abc"
+
+
+def test_all_of_it_is_there_after_opening_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, map_size_bytes=64 * 1024)
+    for number in range(500):
+        ledger.add_totals(f"day {number}", {"hits": number, "misses": 1})
+    ledger.close()
+    ledger = Ledger(tmp_path)
+    assert ledger.totals() == {"hits": sum(range(500)), "misses": 500}
+    assert len(ledger.totals_by_day()) == 500
+    ledger.close()
+
+
+def test_a_damaged_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").write_bytes(b"no database at all")
+    with pytest.raises(LedgerDamagedError) as caught:
+        Ledger(tmp_path)
+    assert "backup" in caught.value.hint
+    assert (tmp_path / "data.mdb").read_bytes() == b"no database at all"

@@ -1,0 +1,115 @@
+"""Disks that fail on cue, and one that forgets what was not synced."""
+
+import os
+import shutil
+from pathlib import Path
+
+from appliance.store.disk import Disk
+
+
+class FailingDisk(Disk):
+    """Fails the named operation with an errno once it was called a number of times before.
+
+    A failing `write_at` writes half of its chunk first, as real ones do.
+    """
+
+    def __init__(self) -> None:
+        self.free: int | None = None
+        self._cues: dict[str, tuple[int, int]] = {}
+
+    def fail(self, operation: str, number: int, *, after: int = 0) -> None:
+        self._cues[operation] = (after, number)
+
+    def heal(self) -> None:
+        self._cues.clear()
+
+    def _play(self, operation: str) -> None:
+        if operation not in self._cues:
+            return
+        after, number = self._cues[operation]
+        if after == 0:
+            raise OSError(number, os.strerror(number))
+        self._cues[operation] = (after - 1, number)
+
+    def write_at(self, fd: int, chunk: memoryview, offset: int) -> None:
+        try:
+            self._play("write_at")
+        except OSError:
+            super().write_at(fd, chunk[: len(chunk) // 2], offset)
+            raise
+        super().write_at(fd, chunk, offset)
+
+    def sync_data(self, fd: int) -> None:
+        self._play("sync_data")
+        super().sync_data(fd)
+
+    def sync(self, fd: int) -> None:
+        self._play("sync")
+        super().sync(fd)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._play("rename")
+        super().rename(source, target)
+
+    def sync_directory(self, path: Path) -> None:
+        self._play("sync_directory")
+        super().sync_directory(path)
+
+    def free_bytes(self, path: Path) -> int:
+        return super().free_bytes(path) if self.free is None else self.free
+
+
+class ForgetfulDisk(Disk):
+    """Remembers what was synced, so that a power cut can be played: the rest is forgotten.
+
+    File contents count as synced when the file was; names when their directory was. LMDB syncs its
+    own files at every commit, so those are taken as they lie.
+    """
+
+    def __init__(self) -> None:
+        self._contents: dict[int, bytes] = {}
+        self._names: dict[Path, dict[str, int]] = {}
+
+    def sync_data(self, fd: int) -> None:
+        super().sync_data(fd)
+        status = os.fstat(fd)
+        self._contents[status.st_ino] = os.pread(fd, status.st_size, 0)
+
+    def sync(self, fd: int) -> None:
+        super().sync(fd)
+        ForgetfulDisk.sync_data(self, fd)
+
+    def sync_directory(self, path: Path) -> None:
+        super().sync_directory(path)
+        self._names[path] = _names_in(path)
+
+    def open_new(self, path: Path) -> int:
+        fd = super().open_new(path)
+        self._contents.pop(os.fstat(fd).st_ino, None)  # The number of a file long gone, perhaps.
+        return fd
+
+    def cut_power(self, root: Path, after: Path, *, names_survive: bool = False) -> None:
+        """Lay at `after` what a cut at this moment may leave of `root`.
+
+        Bytes never synced come back as zeros. With `names_survive` every name is as it was, synced
+        or not, as a journal that committed in time would have it; else only synced names are.
+        """
+        for directory in (root, *(path for path in root.rglob("*") if path.is_dir())):
+            target = after / directory.relative_to(root)
+            target.mkdir()
+            if directory.parent == root and directory.name in ("index", "ledger"):
+                shutil.copytree(directory, target, dirs_exist_ok=True)
+                continue
+            names = _names_in(directory) if names_survive else self._names.get(directory, {})
+            sizes = _sizes_under(root)
+            for name, inode in names.items():
+                remembered = self._contents.get(inode, b"\0" * sizes.get(inode, 0))
+                (target / name).write_bytes(remembered)
+
+
+def _names_in(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in directory.iterdir() if path.is_file()}
+
+
+def _sizes_under(root: Path) -> dict[int, int]:
+    return {path.stat().st_ino: path.stat().st_size for path in root.rglob("*") if path.is_file()}
