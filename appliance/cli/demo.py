@@ -1,0 +1,107 @@
+"""`ollama-appliance demo`: see the box work, with a scripted Internet and emulated clients.
+
+Everything happens on loopback and in a temporary directory that is removed at the end. Exit status
+0 only if every client got the very model, the warm pull took nothing from the Internet, and the
+cold ones no more than one model together.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from time import time as wall_clock  # noqa: TID251  The command line may: rooms are handed it.
+from typing import TYPE_CHECKING
+
+from appliance.config_values import parse_amount
+
+if TYPE_CHECKING:
+    from appliance.demo.play import Plan
+    from appliance.demo.report import Report
+
+CLIENTS_MAX = 64  # Sixteen threads each; a larger classroom needs a larger machine.
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "demo", help="pull a model through a box from a scripted origin, cold and warm, measured"
+    )
+    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
+    parser.add_argument(
+        "--size", type=parse_size, default="2GiB", metavar="SIZE", help="of the model (2GiB)"
+    )
+    parser.add_argument(
+        "--rate",
+        type=parse_size,
+        default="100MB",
+        metavar="BYTES_PER_SECOND",
+        help="of the Internet connection, 0 for no limit (100MB)",
+    )
+    parser.add_argument(
+        "--clients", type=parse_clients, default="2", metavar="N", help="that pull cold (2)"
+    )
+    parser.set_defaults(run=run)
+
+
+def parse_size(text: str) -> int:
+    """Read `2GiB`, `100MB` or a bare number of bytes."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    try:
+        amount = parse_amount(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not a size such as 2GiB: {text!r}") from error
+    if amount.unit == "%":
+        raise argparse.ArgumentTypeError("a part of what? say a size such as 2GiB")
+    return amount.bytes_of(0)
+
+
+def parse_clients(text: str) -> int:
+    """Read a number of clients."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= CLIENTS_MAX):
+        raise argparse.ArgumentTypeError(f"a number of clients is 1 to {CLIENTS_MAX}, not {text!r}")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play the demo; 0 if all promises were kept."""
+    from appliance.demo.box import BoxFailedError  # Late: other verbs need none of the demo room.
+    from appliance.demo.conversation import PullError
+    from appliance.demo.play import DiskShortError, Plan
+
+    plan = Plan(args.size, args.clients, args.rate or None)
+    try:
+        report = _play(plan, as_json=args.json)
+    except (BoxFailedError, DiskShortError, PullError) as fault:
+        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
+        return 1
+    if args.json:
+        print(json.dumps(asdict(report)))
+    else:
+        print("\n".join(["", *report.lines()]))
+    for failure in report.failures():
+        print(f"FAILED: {failure}", file=sys.stderr)
+    return 1 if report.failures() else 0
+
+
+def _play(plan: "Plan", *, as_json: bool) -> "Report":
+    from rich.console import Console
+
+    from appliance.demo.bars import watching
+    from appliance.demo.play import play
+
+    signal.signal(signal.SIGTERM, _leave)
+    with (
+        tempfile.TemporaryDirectory(prefix="ollama-appliance-demo-") as directory,
+        watching(Console(stderr=True), is_quiet=as_json) as audience,
+    ):
+        return asyncio.run(play(Path(directory), plan, wall_clock, audience))
+
+
+def _leave(number: int, frame: object) -> None:
+    """End as after Ctrl-C, so that the box is stopped and the directory removed."""
+    raise KeyboardInterrupt
