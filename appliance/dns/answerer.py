@@ -23,7 +23,15 @@ from appliance.policy.addresses import (
     is_allowed,
     local_networks,
 )
-from appliance.policy.answers import Forward, Names, Refuse, Verdict, decide_answer, normalise_name
+from appliance.policy.answers import (
+    Box,
+    Forward,
+    Names,
+    Refuse,
+    Verdict,
+    decide_answer,
+    normalise_name,
+)
 
 SILENCE_SECONDS = 2.0  # Four missed beats: no pause of a loaded box, and less than a client waits.
 REPLIES_MAX = (
@@ -33,6 +41,7 @@ REPLY_QUERY_SIZE_BYTES_MAX = (
     512  # Ordinary queries; larger ones are answered without being remembered.
 )
 CLIENTS_MAX = 4096  # More than any LAN this is for.
+USE_SECONDS = 60.0  # Between two words that clients are led here: the box thinks in hours of it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +52,32 @@ class Forwarded:
     is_brief: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A reply but for its id; `is_box` where it leads to the box."""
+
+    rest: bytes
+    is_box: bool
+
+
 class Answerer:
     """Turns queries into replies, by what it was told of the box last."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = monotonic) -> None:
-        """Raises ValueError where an address or network in `settings` is none."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tell_use: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`tell_use` is called, not too often, when a client on the network is led to the box.
+
+        Raises:
+            ValueError: an address or network in `settings` is none.
+        """
         self._settings = settings
+        self._tell_use = tell_use
+        self._told_at = float("-inf")
         self._clock = clock
         intercepted = frozenset(normalise_name(each) for each in settings.intercepted)
         self._names = Names(intercepted, normalise_name(settings.blob_host))
@@ -58,15 +87,17 @@ class Answerer:
         self._well_until = float("-inf")
         self._was_open = True
         self._interfaces: tuple[Interface, ...] = ()
+        self._own: frozenset[str] = frozenset()
         self._allowed: tuple[Network, ...] = self._configured
         self._clients: dict[str, bool] = {}
         self._quota = Quota()
-        self._replies: dict[tuple[str, bytes], bytes] = {}
+        self._replies: dict[tuple[str, bytes], _Reply] = {}
         choose_addresses("127.0.0.1", (), settings.box_address)
 
     def learn_interfaces(self, interfaces: Sequence[Interface]) -> None:
         """Take note of the machine's addresses."""
         self._interfaces = tuple(interfaces)
+        self._own = frozenset(text for each in interfaces for text in each.texts)
         self._allowed = self._configured or local_networks(interfaces)
         self._clients.clear()
         self._replies.clear()
@@ -96,19 +127,30 @@ class Answerer:
         if self.is_open != self._was_open:
             self._was_open = not self._was_open
             self._replies.clear()
-        reply = self._replies.get((local, packet[2:]))
-        return packet[:2] + reply if reply is not None else self._answer(packet, local)
+        outcome = self._replies.get((local, packet[2:])) or self._answer(packet, local)
+        if not isinstance(outcome, _Reply):
+            return outcome
+        if outcome.is_box:
+            self._note_use(client)
+        return packet[:2] + outcome.rest
 
-    def _answer(self, packet: bytes, local: str) -> bytes | Forwarded | None:
+    def _answer(self, packet: bytes, local: str) -> "_Reply | bytes | Forwarded | None":
         query = parse_query(packet)
         if not isinstance(query, Query):
             return query
         verdict = self._decide(query, local)
         if isinstance(verdict, Forward):
             return Forwarded(query, verdict.is_brief)
-        reply = self._render(query, verdict)
+        reply = _Reply(self._render(query, verdict)[2:], isinstance(verdict, Box))
         self._remember(packet, local, reply)
         return reply
+
+    def _note_use(self, client: str) -> None:
+        """Say that clients are led here; the box asking itself is none."""
+        now = self._clock()
+        if now - self._told_at >= USE_SECONDS and client not in self._own:
+            self._told_at = now
+            self._tell_use()
 
     def _decide(self, query: Query, local: str) -> Verdict:
         box = choose_addresses(local, self._interfaces, self._settings.box_address)
@@ -126,12 +168,12 @@ class Answerer:
         assert not isinstance(verdict, Forward)
         return render_answer(query, verdict, self._settings.ttl_seconds)
 
-    def _remember(self, packet: bytes, local: str, reply: bytes) -> None:
+    def _remember(self, packet: bytes, local: str, reply: "_Reply") -> None:
         if len(packet) > REPLY_QUERY_SIZE_BYTES_MAX:
             return
         if len(self._replies) >= REPLIES_MAX:
             self._replies.clear()
-        self._replies[local, packet[2:]] = reply[2:]
+        self._replies[local, packet[2:]] = reply
 
     def _is_welcome(self, client: str) -> bool:
         is_local = self._clients.get(client)

@@ -20,8 +20,10 @@ from appliance.dns.forwarder import Forwarder
 from appliance.dns.lock import LockedError, lock_held
 from appliance.dns.server import DnsServer
 from appliance.dns.settings import (
+    Answered,
     Failure,
     Listening,
+    Report,
     Settings,
     Stop,
     format_report,
@@ -39,7 +41,7 @@ class Child:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._answerer = Answerer(settings)
+        self._answerer = Answerer(settings, tell_use=lambda: _say(Answered()))
         self._forwarder = Forwarder()
         self._server = DnsServer(self._answerer, self._forwarder, settings.port)
         self._said: Listening | None = None
@@ -173,7 +175,7 @@ def _explain(failures: dict[str, OSError], port: int) -> Failure:
     return Failure(f"port {port} cannot be bound: {reasons or 'there is no address'}", hint)
 
 
-def _say(report: Listening | Failure) -> None:
+def _say(report: Report) -> None:
     """Tell the parent, if it is there and listens."""
     with suppress(OSError):
         os.write(sys.stdout.fileno(), format_report(report))

@@ -18,9 +18,11 @@ from types import TracebackType
 from typing import Self
 
 from appliance.dns.settings import (
+    Answered,
     Beat,
     Failure,
     Listening,
+    Report,
     Settings,
     Stop,
     format_settings,
@@ -58,6 +60,8 @@ class DnsResponder:
         self._keeper: asyncio.Task[None] | None = None
         self.fault: DnsUnavailableError | None = None
         """Why the last restart failed; None while it runs."""
+        self.answered_at: float | None = None
+        """The monotonic instant, to the minute, at which a client was last led to the box."""
 
     async def __aenter__(self) -> Self:
         """Start it and wait until it listens.
@@ -127,10 +131,14 @@ class DnsResponder:
         assert process.stdout is not None
         while line := await process.stdout.readline():
             with suppress(ValueError):
-                report = parse_report(line)
-                if isinstance(report, Listening):
-                    self._report = report
+                self._learn(parse_report(line))
         await process.wait()
+
+    def _learn(self, report: Report) -> None:
+        if isinstance(report, Listening):
+            self._report = report
+        elif isinstance(report, Answered):
+            self.answered_at = monotonic()
 
     async def _start(self) -> None:
         self._process = None
@@ -160,6 +168,7 @@ async def _first_report(process: Process, settings: Settings) -> Listening:
         raise DnsUnavailableError("its process ended at once", hint) from None
     if isinstance(report, Failure):
         raise DnsUnavailableError(report.error, report.hint)
+    assert isinstance(report, Listening)
     return report
 
 

@@ -1,7 +1,8 @@
 """What the box and its DNS process say to each other: one JSON object a line.
 
 The parent writes Settings once, then a Beat at least each half second, and Stop at the end. The
-child writes Listening once it answers, and again when its addresses change; or a Failure.
+child writes Listening once it answers, and again when its addresses change; or a Failure. Now and
+then it writes Answered, while clients are led to the box.
 """
 
 import json
@@ -58,11 +59,19 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """Just now a client on the network was given the box for an intercepted name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The process cannot do its work, and what may help."""
 
     error: str
     hint: str
+
+
+Report = Listening | Answered | Failure
 
 
 def format_settings(settings: Settings) -> bytes:
@@ -118,18 +127,20 @@ def parse_word(line: bytes) -> Beat | Stop:
     return Beat(is_healthy, truth)
 
 
-def format_report(report: Listening | Failure) -> bytes:
+def format_report(report: Report) -> bytes:
     """What the child says."""
-    return _line(asdict(report))
+    return _line({"answered": True} if isinstance(report, Answered) else asdict(report))
 
 
-def parse_report(line: bytes) -> Listening | Failure:
+def parse_report(line: bytes) -> Report:
     """Read what the child says.
 
     Raises:
-        ValueError: it says neither.
+        ValueError: it says none of these.
     """
     document = _object(line)
+    if document.get("answered") is True:
+        return Answered()
     if "error" in document:
         return Failure(_text(document["error"]), _text(document.get("hint", "")))
     listening = _servers(document.get("listening"))

@@ -47,7 +47,7 @@ async def dig(at: tuple[str, int], *words: str) -> Dug:
 
 
 async def run_dig(at: tuple[str, int], *words: str) -> str:
-    command = (program("dig"), "-r", f"@{at[0]}", "-p", str(at[1]), *words)
+    command = (str(program("dig")), "-r", f"@{at[0]}", "-p", str(at[1]), *words)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     return output.decode()

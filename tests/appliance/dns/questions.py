@@ -34,11 +34,13 @@ def records(reply: object) -> list[str]:
     return [f"rcode {code}"] if code else [str(each.rdata) for each in record.rr]
 
 
-async def by_udp(at: tuple[str, int], sent: bytes) -> bytes:
+async def by_udp(at: tuple[str, int], sent: bytes, source: str = "") -> bytes:
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
+        if source:
+            sock.bind((source, 0))
         sock.connect(at)
         await loop.sock_sendall(sock, sent)
         return await loop.sock_recv(sock, 65535)
@@ -60,10 +62,10 @@ async def read_message(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(size)
 
 
-async def gives(answer: list[str], at: tuple[str, int], name: str) -> bool:
+async def gives(answer: list[str], at: tuple[str, int], name: str, source: str = "") -> bool:
     try:
         async with asyncio.timeout(1):
-            return records(await by_udp(at, packet(name))) == answer
+            return records(await by_udp(at, packet(name), source)) == answer
     except OSError:
         return False
 

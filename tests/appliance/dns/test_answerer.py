@@ -6,7 +6,7 @@ from ipaddress import ip_interface
 import pytest
 
 from appliance.dns import answerer as answerer_module
-from appliance.dns.answerer import SILENCE_SECONDS, Answerer, Forwarded
+from appliance.dns.answerer import SILENCE_SECONDS, USE_SECONDS, Answerer, Forwarded
 from appliance.dns.quota import QUESTIONS_PER_MINUTE
 from appliance.dns.settings import Beat, Settings
 from appliance.policy.addresses import Interface
@@ -31,10 +31,14 @@ class Bench:
 
     def __init__(self, settings: Settings = SETTINGS, beat: Beat | None = WELL) -> None:
         self.clock = Clock()
-        self.answerer = Answerer(settings, self.clock)
+        self.uses = 0
+        self.answerer = Answerer(settings, tell_use=self.note_use, clock=self.clock)
         self.answerer.learn_interfaces([LAN])
         if beat is not None:
             self.answerer.learn_beat(beat)
+
+    def note_use(self) -> None:
+        self.uses += 1
 
     def ask(
         self, name: str, rtype: str = "A", *, client: str = CLIENT, local: str = LOCAL
@@ -154,6 +158,28 @@ def test_a_long_query_is_answered_as_well() -> None:
     answerer = Bench().answerer
     for _ in range(2):
         assert records(answerer.answer(bytes(sent), CLIENT, LOCAL)) == ["192.168.1.5"]
+
+
+def test_the_box_learns_that_clients_are_led_to_it_and_not_too_often() -> None:
+    bench = Bench()
+    for _ in range(5):
+        bench.ask(REGISTRY)
+    assert bench.uses == 1
+    bench.clock.now += USE_SECONDS
+    bench.answerer.learn_beat(WELL)
+    bench.ask(REGISTRY)
+    assert bench.uses == 2
+
+
+def test_what_does_not_lead_a_client_to_the_box_is_no_use_of_it() -> None:
+    bench = Bench()
+    bench.ask("example.com")
+    bench.ask(REGISTRY, "HTTPS")
+    bench.ask(REGISTRY, client="1.1.1.1")
+    bench.ask(REGISTRY, client=LOCAL)  # The box, looking after itself.
+    bench.answerer.learn_death()
+    bench.ask(REGISTRY)
+    assert bench.uses == 0
 
 
 @pytest.mark.parametrize("client", ["1.1.1.1", "100.64.0.1", "2001:db8:2::1", "::ffff:1.1.1.1"])

@@ -48,9 +48,11 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-async def until(answer: list[str], at: tuple[str, int], name: str = REGISTRY) -> None:
-    """Ask until the answer is this one."""
-    await until_true(lambda: gives(answer, at, name))
+async def until(
+    answer: list[str], at: tuple[str, int], name: str = REGISTRY, source: str = ""
+) -> None:
+    """Ask, from the address `source`, until the answer is this one."""
+    await until_true(lambda: gives(answer, at, name, source))
 
 
 async def test_it_answers_with_the_box_while_the_box_says_it_is_well(settings: Settings) -> None:
@@ -68,6 +70,20 @@ async def test_it_answers_with_the_box_while_the_box_says_it_is_well(settings: S
             await until([BOX], at)
         assert not responder.is_alive
         assert responder.pid is None
+
+
+async def test_a_client_led_to_the_box_is_known_to_the_box(settings: Settings) -> None:
+    async with DnsResponder(replace(settings, listen=("127.0.0.5",))) as responder:
+        (at,) = responder.listening
+        responder.beat(is_healthy=True, truth=[])
+        await until([BOX], at, source="127.0.0.1")
+        assert responder.answered_at is None
+        await until([BOX], at, source="127.0.0.6")
+        await until_true(lambda: is_known(responder))
+
+
+async def is_known(responder: DnsResponder) -> bool:
+    return responder.answered_at is not None
 
 
 async def test_a_box_that_falls_silent_has_its_dns_fail_open(settings: Settings) -> None:

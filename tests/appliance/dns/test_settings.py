@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.dns.settings import (
+    Answered,
     Beat,
     Failure,
     Listening,
@@ -58,6 +59,10 @@ def test_settings_arrive_as_they_were_sent(sent: Settings) -> None:
 def test_a_beat_arrives_as_it_was_sent(is_healthy: bool, truth: tuple[str, ...]) -> None:
     beat = Beat(is_healthy, truth)
     assert parse_word(format_word(beat)) == beat
+
+
+def test_an_answered_arrives_as_it_was_sent() -> None:
+    assert parse_report(format_report(Answered())) == Answered()
 
 
 def test_a_stop_arrives_as_it_was_sent() -> None:
