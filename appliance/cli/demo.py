@@ -11,6 +11,8 @@ import json
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from time import time as wall_clock  # noqa: TID251  The command line may: rooms are handed it.
@@ -79,10 +81,12 @@ def run(args: argparse.Namespace) -> int:
     except (BoxFailedError, DiskShortError, PullError) as fault:
         print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
         return 1
-    if args.json:
-        print(json.dumps(asdict(report)))
-    else:
-        print("\n".join(["", *report.lines()]))
+    return conclude(report, as_json=args.json)
+
+
+def conclude(report: "Report", *, as_json: bool) -> int:
+    """Print what was measured, and every promise that was not kept; returns the exit status."""
+    print(json.dumps(asdict(report)) if as_json else "\n".join(["", *report.lines()]))
     for failure in report.failures():
         print(f"FAILED: {failure}", file=sys.stderr)
     return 1 if report.failures() else 0
@@ -94,14 +98,23 @@ def _play(plan: "Plan", *, as_json: bool) -> "Report":
     from appliance.demo.bars import watching
     from appliance.demo.play import play
 
-    signal.signal(signal.SIGTERM, _leave)
     with (
-        tempfile.TemporaryDirectory(prefix="ollama-appliance-demo-") as directory,
+        _leaving_on_sigterm(),
+        tempfile.TemporaryDirectory(prefix="box-demo-") as directory,
         watching(Console(stderr=True), is_quiet=as_json) as audience,
     ):
         return asyncio.run(play(Path(directory), plan, wall_clock, audience))
 
 
-def _leave(number: int, frame: object) -> None:
-    """End as after Ctrl-C, so that the box is stopped and the directory removed."""
-    raise KeyboardInterrupt
+@contextmanager
+def _leaving_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does: the box is stopped and the directory removed."""
+
+    def leave(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

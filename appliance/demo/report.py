@@ -59,7 +59,7 @@ class Report:
         yield f"model     {format_size(size)}"
         yield f"cold      {clients}, {cold.seconds:.1f} s, {rate}/s together"
         ratio = cold.upstream_bytes / size
-        yield f"          {format_size(cold.upstream_bytes)} from the Internet, {ratio:.3f} of the model"
+        yield f"          {format_size(cold.upstream_bytes)} from the Internet: {ratio:.3f} models"
         yield f"          longest silence of any part: {cold.longest_silence_seconds:.2f} s"
         yield f"warm      1 client, {warm.seconds:.1f} s, {format_size(size / warm.seconds)}/s"
         yield f"          {format_size(warm.upstream_bytes)} from the Internet"

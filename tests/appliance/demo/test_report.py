@@ -1,0 +1,68 @@
+"""The report: exactly the promised shape, and every broken promise by name."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from appliance.demo.report import Cold, Report, Warm, format_size
+
+GOOD = Report(1000, Cold(2, 2.0, 1010, 0.25), Warm(0.5, 0), sha256_ok=True)
+
+
+def test_the_document_has_the_promised_shape() -> None:
+    assert asdict(GOOD) == {
+        "blob_bytes": 1000,
+        "cold": {
+            "clients": 2,
+            "seconds": 2.0,
+            "upstream_bytes": 1010,
+            "longest_silence_seconds": 0.25,
+        },
+        "warm": {"seconds": 0.5, "upstream_bytes": 0},
+        "sha256_ok": True,
+    }
+
+
+def test_at_most_one_percent_more_than_the_model_is_well() -> None:
+    assert GOOD.failures() == []
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        (replace(GOOD, sha256_ok=False), "a client got bytes that are not the model's"),
+        (
+            replace(GOOD, warm=Warm(0.5, 1)),
+            "the warm pull took 1 bytes from the Internet instead of nothing",
+        ),
+        (
+            replace(GOOD, cold=Cold(2, 2.0, 1011, 0.25)),
+            "the cold pulls took 1.011 times the model from the Internet: at most 1.01",
+        ),
+    ],
+)
+def test_a_broken_promise_is_named(report: Report, sentence: str) -> None:
+    assert report.failures() == [sentence]
+
+
+def test_people_read_what_was_saved() -> None:
+    text = "\n".join(GOOD.lines())
+    assert "2 clients at once, 2.0 s" in text
+    assert "saved     1.9 KiB" in text
+    assert "longest silence of any part: 0.25 s" in text
+    assert "WRONG" not in text
+    assert "WRONG" in "\n".join(replace(GOOD, sha256_ok=False).lines())
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (2**31, "2.0 GiB"),
+        (2**52, "4096.0 TiB"),
+    ],
+)
+def test_sizes_are_short(size: int, text: str) -> None:
+    assert format_size(size) == text
