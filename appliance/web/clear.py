@@ -55,8 +55,8 @@ def read_request(request: web.Request) -> Request:
     )
 
 
-def _respond(answer: Answer) -> web.Response:
-    response = web.Response(status=answer.status, headers=dict(answer.fields), body=answer.content)
-    if "Content-Length" in answer.fields:  # A HEAD's: the length of a body that is not sent.
-        response.content_length = int(answer.fields["Content-Length"])
-    return response
+def _respond(answer: Answer) -> web.StreamResponse:
+    fields = dict(answer.fields)
+    if "Content-Length" in fields:  # A HEAD's: the length of a body that is not sent.
+        return web.StreamResponse(status=answer.status, headers=fields)
+    return web.Response(status=answer.status, headers=fields, body=answer.content)
