@@ -14,7 +14,8 @@ from appliance.demo.conversation import Conversation, Identity, PullError
 from appliance.demo.download import BlobResult, Download, Progress
 from appliance.demo.habits import Habits, Surroundings
 from appliance.demo.lifeline import Lifeline
-from appliance.demo.wire import Dialer, Url, WireError, parse_url
+from appliance.demo.urls import Url, WireError, parse_url
+from appliance.demo.wire import Dialer
 from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import (
     MANIFEST_TYPE,

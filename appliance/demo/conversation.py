@@ -20,15 +20,8 @@ from appliance.demo.credentials import ClientKey
 from appliance.demo.habits import Habits
 from appliance.demo.lifeline import Lifeline
 from appliance.demo.tokens import Challenge, parse_challenge, sign_token_request
-from appliance.demo.wire import (
-    REDIRECT_STATUSES,
-    REDIRECTS_MAX,
-    Connection,
-    Dialer,
-    Url,
-    WireError,
-    parse_url,
-)
+from appliance.demo.urls import Url, WireError, parse_url
+from appliance.demo.wire import REDIRECT_STATUSES, REDIRECTS_MAX, Connection, Dialer
 
 type Following = Callable[[Url], bool]
 """Whether a redirect to this URL is followed."""

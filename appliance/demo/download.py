@@ -20,7 +20,8 @@ from appliance.demo.habits import DIRECT_URL_SECONDS, TRIES_MAX, Habits, is_publ
 from appliance.demo.lifeline import InterruptedPullError, Lifeline
 from appliance.demo.parts import Part, PartFiles, plan_parts
 from appliance.demo.transfer import Means, Tally, fetch_part
-from appliance.demo.wire import Dialer, StalledError, UnexpectedEofError, Url, WireError
+from appliance.demo.urls import Url, WireError
+from appliance.demo.wire import Dialer, StalledError, UnexpectedEofError
 from appliance.protocol.digest import Digest
 
 BACKOFF_STEP_SECONDS = 0.01  # The n-th retry for a direct URL waits n² of these,

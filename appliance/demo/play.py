@@ -3,17 +3,17 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from appliance.demo.client import Client, DigestMismatchError, Pull
-from appliance.demo.conversation import PullError
 from appliance.demo.models import DemoModel, write_model
 from appliance.demo.report import Cold, Report, Warm, format_size
 from appliance.demo.stage import Stage
+from appliance.protocol.digest import Digest
 
 MODEL_NAME = "demo"
 SPARE_BYTES = 256 * 1024 * 1024  # The box's index, logs, and a file system's own needs.
@@ -99,43 +99,56 @@ class _Performance:
         )
 
     async def _pull_all(self, names: Sequence[str]) -> tuple[list[Pull | None], float, int]:
-        """Pull with new clients at once; None for those that got wrong bytes."""
+        """Pull with new clients at once: results, seconds, bytes from the Internet."""
         ledger = self._stage.outside.ledger
         before_bytes, began = ledger.upstream_bytes, time.monotonic()
         clients = {name: self._stage.client(name) for name in names}
-        with ThreadPoolExecutor(len(clients), "client") as pool:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    pulls = [
-                        group.create_task(self._pull(pool, name, client))
-                        for name, client in clients.items()
-                    ]
-            except* PullError as failures:
-                raise failures.exceptions[0] from None
+        pulls = await pull_at_once(clients, self._model.blob_bytes, self._audience)
         seconds = time.monotonic() - began
         for name in names:  # The disk is needed again.
             await asyncio.to_thread(shutil.rmtree, self._stage.directory / name)
-        return [each.result() for each in pulls], seconds, ledger.upstream_bytes - before_bytes
-
-    async def _pull(self, pool: ThreadPoolExecutor, name: str, client: Client) -> Pull | None:
-        total_bytes = self._model.blob_bytes
-        here: dict[object, int] = {}
-
-        def advance(digest: object, here_bytes: int, size_bytes: int) -> None:
-            here[digest] = here_bytes
-            self._audience.advance(name, sum(here.values()), total_bytes)
-
-        try:
-            pull = partial(client.pull, MODEL_NAME, progress=advance)
-            return await asyncio.get_running_loop().run_in_executor(pool, pull)
-        except DigestMismatchError as error:
-            self._audience.say(f"{name}: {error}")
-            return None
-        finally:
-            client.interrupt()  # Where the demo itself is ended, the thread must end, too.
+        return pulls, seconds, ledger.upstream_bytes - before_bytes
 
     def _is_right(self, pull: Pull | None) -> bool:
         """Whether this pull brought the very model, by its own hashing and by the origin's."""
         if pull is None or not pull.sha256_ok or pull.manifest != self._model.digest:
             return False
         return {each.digest for each in pull.blobs} == {each.digest for each in self._model.blobs}
+
+
+async def pull_at_once(
+    clients: Mapping[str, Client], blob_bytes: int, audience: Audience
+) -> list[Pull | None]:
+    """Pull the demo's model with all clients at once; None for those that got wrong bytes.
+
+    Raises PullError as soon as one fails otherwise; the others are ended, too.
+    """
+    with ThreadPoolExecutor(len(clients), "client") as pool:
+        try:
+            async with asyncio.TaskGroup() as group:
+                pulls = [
+                    group.create_task(_pull(pool, name, client, blob_bytes, audience))
+                    for name, client in clients.items()
+                ]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+    return [each.result() for each in pulls]
+
+
+async def _pull(
+    pool: ThreadPoolExecutor, name: str, client: Client, blob_bytes: int, audience: Audience
+) -> Pull | None:
+    here: dict[Digest, int] = {}
+
+    def advance(digest: Digest, here_bytes: int, size_bytes: int) -> None:
+        here[digest] = here_bytes
+        audience.advance(name, sum(here.values()), blob_bytes)
+
+    try:
+        pull = partial(client.pull, MODEL_NAME, progress=advance)
+        return await asyncio.get_running_loop().run_in_executor(pool, pull)
+    except DigestMismatchError as error:
+        audience.say(f"{name}: {error}")
+        return None
+    finally:
+        client.interrupt()  # Where the demo itself is ended, the thread must end, too.

@@ -11,14 +11,8 @@ from dataclasses import dataclass
 from appliance.demo.habits import Habits
 from appliance.demo.lifeline import Lifeline
 from appliance.demo.parts import Part
-from appliance.demo.wire import (
-    REDIRECT_STATUSES,
-    REDIRECTS_MAX,
-    Dialer,
-    Url,
-    WireError,
-    receive_into,
-)
+from appliance.demo.urls import Url, WireError
+from appliance.demo.wire import REDIRECT_STATUSES, REDIRECTS_MAX, Dialer, receive_into
 from appliance.protocol.ranges import Span, format_range
 
 BUFFER_SIZE_BYTES = 256 * 1024  # Large enough that writing costs nothing beside receiving.

@@ -21,7 +21,8 @@ from appliance.demo.lifeline import Lifeline
 from appliance.demo.models import DemoModel
 from appliance.demo.outside import Outside
 from appliance.demo.site import Answering, Site
-from appliance.demo.wire import Dialer, Url, WireError, parse_url
+from appliance.demo.urls import Url, WireError, parse_url
+from appliance.demo.wire import Dialer
 
 NOWHERE = Surroundings(dns=("127.0.0.1", 9))
 

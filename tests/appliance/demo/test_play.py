@@ -7,7 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from appliance.demo.play import Audience, DiskShortError, Plan, check_disk, play
+from appliance.demo.client import Client
+from appliance.demo.conversation import PullError
+from appliance.demo.habits import Habits
+from appliance.demo.models import write_model
+from appliance.demo.outside import Outside
+from appliance.demo.play import (
+    MODEL_NAME,
+    Audience,
+    DiskShortError,
+    Plan,
+    check_disk,
+    play,
+    pull_at_once,
+)
 
 
 @pytest.mark.journey
@@ -31,3 +44,33 @@ async def test_cold_once_and_warm_for_nothing(tmp_path: Path) -> None:
 def test_too_small_a_disk_is_said_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(DiskShortError, match=r"the demo needs .* TiB in .* are free"):
         check_disk(tmp_path, Plan(2**50, 2, None))
+
+
+@pytest.fixture
+async def demo_outside(outside: Outside, tmp_path: Path) -> Outside:
+    outside.publish(await asyncio.to_thread(write_model, tmp_path / "origin", MODEL_NAME, [99]))
+    return outside
+
+
+def two_clients(outside: Outside, tmp_path: Path) -> dict[str, Client]:
+    return {name: Client(tmp_path / name, outside.surroundings, IMPATIENT) for name in ("a", "b")}
+
+
+IMPATIENT = Habits(pace=1000)
+NOBODY = Audience(lambda line: None, lambda name, here, total: None)
+
+
+async def test_clients_with_wrong_bytes_have_no_result(
+    demo_outside: Outside, tmp_path: Path
+) -> None:
+    demo_outside.faults.flipped |= demo_outside.shelf.blobs.keys()
+    said: list[str] = []
+    audience = Audience(said.append, NOBODY.advance)
+    assert await pull_at_once(two_clients(demo_outside, tmp_path), 99, audience) == [None, None]
+    assert sorted(each[:20] for each in said) == ["a: digest mismatch, ", "b: digest mismatch, "]
+
+
+async def test_one_failure_ends_all(demo_outside: Outside, tmp_path: Path) -> None:
+    demo_outside.faults.cdn_status = 503
+    with pytest.raises(PullError, match="max retries exceeded"):
+        await pull_at_once(two_clients(demo_outside, tmp_path), 99, NOBODY)
