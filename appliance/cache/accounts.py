@@ -5,6 +5,8 @@ concerns that model is counted apart and never shown.
 """
 
 import datetime
+import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -41,7 +43,8 @@ class Bookkeeper:
         self._store = store
         self._uncounted = uncounted
         self._now = now
-        self._pulled: list[tuple[Reference, float]] = []
+        self._pulled: deque[tuple[Reference, float]] = deque()
+        self._saving = threading.Lock()
 
     def tally_for(self, repository: Repository) -> Tally:
         """Where what concerns `repository` is counted."""
@@ -53,12 +56,16 @@ class Bookkeeper:
             self._pulled.append((reference, self._now()))
 
     def save(self) -> None:
-        """Write what is not yet in the ledger. Blocks."""
+        """Write what is not yet in the ledger; what it does not take is kept. Blocks.
+
+        Once this returns no other save is under way either.
+        """
         today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date().isoformat()
-        self.tally.save(lambda counts: self._store.add_totals(today, counts))
-        pulled, self._pulled = self._pulled, []
-        for reference, at in pulled:
-            self._store.note_pulled(reference, at)
+        with self._saving:
+            self.tally.save(lambda counts: self._store.add_totals(today, counts))
+            while self._pulled:
+                self._store.note_pulled(*self._pulled[0])
+                self._pulled.popleft()
 
     def accounts(self) -> Accounts:
         """What is counted; what is not yet saved is missing from `ever` and `by_day`."""
@@ -70,18 +77,20 @@ class Bookkeeper:
 
     def models(self) -> list[ModelRow]:
         """The stored models, the box's own left out."""
-        rows = self._store.models()
-        return [row for row in rows if row.reference.repository != self._uncounted.repository]
+        return [row for row in self._store.models() if not self._is_own(row)]
 
     def stats(self) -> StoreStats:
         """The store's sizes, the box's own model left out."""
         stats = self._store.stats()
-        own_rows = len(self._store.models()) - len(self.models())
+        own_rows = [row for row in self._store.models() if self._is_own(row)]
         own_blobs = [self._store.find_blob(digest) for digest in self._uncounted.digests]
         held = [record for record in own_blobs if record is not None]
         return replace(
             stats,
-            manifest_count=stats.manifest_count - own_rows,
+            manifest_count=stats.manifest_count - len({row.digest for row in own_rows}),
             blob_count=stats.blob_count - len(held),
             blob_size_bytes=stats.blob_size_bytes - sum(each.size_bytes for each in held),
         )
+
+    def _is_own(self, row: ModelRow) -> bool:
+        return row.reference.repository == self._uncounted.repository

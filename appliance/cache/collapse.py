@@ -15,6 +15,11 @@ class Collapse:
         self._group = group
         self._running: dict[Hashable, asyncio.Task[Any]] = {}
 
+    def cancel(self) -> None:
+        """End every job; whoever still waits for one is cancelled too."""
+        for task in self._running.values():
+            task.cancel()
+
     async def run[T](self, key: Hashable, job: Callable[[], Awaitable[T]]) -> T:
         """Return what `job` returns, or raise what it raises; every waiter gets the same."""
         task = self._running.get(key)

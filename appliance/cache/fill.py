@@ -9,6 +9,7 @@ arrives now and then; a fill that gives up keeps what it holds for the next one.
 """
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -18,14 +19,14 @@ from appliance.cache.tally import Count, Tally
 from appliance.policy.backoff import choose_delay
 from appliance.policy.fillplan import plan_run
 from appliance.protocol.ranges import Span
-from appliance.store.faults import DigestMismatchError, StoreFullError
+from appliance.store.faults import DigestMismatchError, StoreError
 from appliance.store.pending import PendingBlob
 from appliance.upstream.source import OriginUnreachableError, Source
 
 SYNC_BYTES = 64 * 1024 * 1024  # What a kill may cost at full speed: half a second of a fast line.
 SYNC_SECONDS = 5.0  # And on a slow one.
 
-type FillFault = OriginUnreachableError | DigestMismatchError | StoreFullError | OSError
+_log = logging.getLogger("cache")
 
 
 class Fill:
@@ -36,7 +37,7 @@ class Fill:
     ) -> None:
         self.pending = pending
         self.file_fd = pending.open_reader()  # Open until the fill is over, committed or not.
-        self.fault: FillFault | None = None
+        self.fault: Exception | None = None
         self.is_over = False
         self._source = source
         self._tally = tally
@@ -47,28 +48,29 @@ class Fill:
         self._attempt = 0
 
     async def run(self) -> None:
-        """Fetch what is missing and commit. Never raises a FillFault: it is left in `fault`."""
+        """Fetch what is missing and commit. Raises nothing: what went wrong is left in `fault`."""
         try:
-            while (run := plan_run(self.pending.size_bytes, self.pending.held)) is not None:
-                await self._fetch_patiently(run)
-            await asyncio.to_thread(self.pending.commit, stored_at=self._now())
-            self._tally.add(Count.FILLS)
+            await self._complete()
+        except asyncio.CancelledError:
+            _let_go(self.pending.suspend)
+            raise
         except DigestMismatchError as fault:
             self.fault = fault
             self._tally.add(Count.MISMATCHES)
-        except (StoreFullError, OSError) as fault:  # The disk takes no more: readers stream on.
+        except (StoreError, OSError) as fault:  # The disk takes no more: readers stream on.
             self.fault = fault
-            await asyncio.to_thread(self.pending.cancel)
-        except OriginUnreachableError as fault:
+            await asyncio.to_thread(_let_go, self.pending.cancel)
+        except Exception as fault:  # noqa: BLE001  # One blob's accident is not the box's end.
             self.fault = fault
-            await asyncio.to_thread(self.pending.suspend)
-        except asyncio.CancelledError:
-            self.pending.suspend()
-            raise
+            await asyncio.to_thread(_let_go, self.pending.suspend)
         finally:
-            self.is_over = True
-            os.close(self.file_fd)
-            self._announce()
+            self._end()
+
+    def abandon(self) -> None:
+        """End a fill whose `run` was cancelled before its first step. Blocks."""
+        if not self.is_over:
+            _let_go(self.pending.suspend)
+            self._end()
 
     async def wait_held(self, position: int) -> int:
         """Wait for bytes from `position` on; return where they end so far.
@@ -81,6 +83,17 @@ class Fill:
             if stop > position or self.is_over:
                 return stop
             await progress.wait()
+
+    async def _complete(self) -> None:
+        while (run := plan_run(self.pending.size_bytes, self.pending.held)) is not None:
+            await self._fetch_patiently(run)
+        await asyncio.to_thread(self.pending.commit, stored_at=self._now())
+        self._tally.add(Count.FILLS)
+
+    def _end(self) -> None:
+        self.is_over = True
+        os.close(self.file_fd)
+        self._announce()
 
     async def _fetch_patiently(self, run: Span) -> None:
         try:
@@ -120,3 +133,11 @@ class Fill:
     def _announce(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
+
+
+def _let_go(leave: Callable[[], None]) -> None:
+    """Close a pending blob; a disk that cannot even do that must not hide why it is left."""
+    try:
+        leave()
+    except (StoreError, OSError) as fault:
+        _log.warning("a fill was not left in order: %s", fault)

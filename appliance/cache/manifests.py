@@ -8,6 +8,7 @@ are passed on, none of them stored. All who ask the same at the same time share 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ from appliance.protocol.errors import BadGateway, Unavailable
 from appliance.protocol.fields import CacheStatus
 from appliance.protocol.manifest import ManifestMalformedError, parse_manifest
 from appliance.protocol.reference import Reference, Repository
+from appliance.store.faults import StoreError
 from appliance.store.records import TagRecord
 from appliance.store.store import Store
 from appliance.upstream.source import (
@@ -32,6 +34,8 @@ from appliance.upstream.source import (
 
 STALE_SECONDS = 2.0  # How long the origin may think while we hold an answer.
 ABSENT_SECONDS = 20.0  # And while we hold none: the client itself would wait for ever.
+_log = logging.getLogger("cache")
+
 TOO_MANY_REQUESTS = 429  # The one 4xx that says nothing about the model.
 
 
@@ -109,7 +113,7 @@ class Manifests:
             record.reference, request, timeout_seconds=STALE_SECONDS
         )
         if digest == record.digest:
-            await asyncio.to_thread(self._store.note_checked, record, self._now())
+            await self._note_checked(record)
             self._count(record.reference, Count.MANIFEST_REVALIDATIONS)
             return replace(stored, status=CacheStatus.REVALIDATED)
         return await self._fetch(record.reference, request, STALE_SECONDS)
@@ -146,11 +150,31 @@ class Manifests:
                 raise OriginUnreachableError("the origin asks us to wait")
             return fetched
         digest = _check(reference, fetched)
-        await self._store.write_manifest(
-            self._record(reference, request, fetched, digest), fetched.content
-        )
-        self._count(reference, Count.MANIFEST_MISSES)
-        return FoundManifest(fetched.content, fetched.content_type, digest, CacheStatus.MISS)
+        earlier = self._store.find_tag(reference, request.accept)
+        if earlier is not None and earlier.digest == digest:
+            status, count = CacheStatus.REVALIDATED, Count.MANIFEST_REVALIDATIONS
+        else:
+            status, count, earlier = CacheStatus.MISS, Count.MANIFEST_MISSES, None
+        self._count(reference, count)
+        record = self._record(reference, request, fetched, digest, earlier)
+        if not await self._write(record, fetched.content):
+            status = CacheStatus.UNCACHED
+        return FoundManifest(fetched.content, fetched.content_type, digest, status)
+
+    async def _write(self, record: TagRecord, content: bytes) -> bool:
+        """Store it if the disk takes it: the client gets it either way."""
+        try:
+            await self._store.write_manifest(record, content)
+        except (StoreError, OSError) as fault:
+            _log.warning("%s is not stored: %s", record.reference, fault)
+            return False
+        return True
+
+    async def _note_checked(self, record: TagRecord) -> None:
+        try:
+            await asyncio.to_thread(self._store.note_checked, record, self._now())
+        except (StoreError, OSError) as fault:  # It is asked again sooner, no more.
+            _log.warning("the check of %s is not noted: %s", record.reference, fault)
 
     def _count(self, reference: Reference, count: Count) -> None:
         self._tally_for(reference.repository).add(count)
@@ -161,10 +185,11 @@ class Manifests:
         request: ManifestRequest,
         fetched: FetchedManifest,
         digest: Digest,
+        earlier: TagRecord | None,
     ) -> TagRecord:
-        earlier = self._store.find_tag(reference, request.accept)
+        """`earlier` is the record of the same digest, where there is one."""
         lowest = parse_client(request.user_agent).version
-        if earlier is not None and earlier.digest == digest:
+        if earlier is not None:
             lowest = _lower(lowest, earlier.client_version_lowest)
         return TagRecord(
             reference=reference,
@@ -173,7 +198,7 @@ class Manifests:
             size_bytes=len(fetched.content),
             content_type=fetched.content_type,
             client_version_lowest=lowest,
-            stored_at=self._now(),
+            stored_at=earlier.stored_at if earlier else self._now(),
             checked_at=self._now(),
         )
 

@@ -13,13 +13,13 @@ from appliance.cache.collapse import Collapse
 from appliance.cache.fill import Fill
 from appliance.cache.manifests import FoundManifest, Manifests
 from appliance.cache.readers import FillReader, HeldReader, Reader, StreamReader
-from appliance.cache.tally import Count
+from appliance.cache.tally import Count, Tally
 from appliance.protocol.digest import Digest
-from appliance.protocol.errors import RangeNotSatisfiable, Unavailable
+from appliance.protocol.errors import BlobUnknown, RangeNotSatisfiable, Unavailable
 from appliance.protocol.fields import CacheStatus
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
-from appliance.store.faults import DigestMismatchError, StoreFullError
+from appliance.store.faults import DigestMismatchError, StoreError
 from appliance.store.store import Store
 from appliance.upstream.source import ManifestRequest, OriginUnreachableError, Refusal, Source
 
@@ -72,10 +72,13 @@ class Cache:
 
     async def __aexit__(self, *_: object) -> None:
         self._saver.cancel()
+        self._collapse.cancel()
         for task in self._running:
             task.cancel()
         await self._group.__aexit__(None, None, None)
-        await asyncio.to_thread(self.books.save)
+        for fill in self.fills:  # Of tasks that were cancelled before their first step.
+            await asyncio.to_thread(fill.abandon)
+        await asyncio.to_thread(self._save)
 
     @property
     def fills(self) -> tuple[Fill, ...]:
@@ -119,22 +122,33 @@ class Cache:
             Unavailable: the origin's bytes were wrong a moment ago.
         """
         tally = self.books.tally_for(repository)
-        record = self._store.find_blob(digest)
-        if record is not None:
-            if span.stop > record.size_bytes:
-                raise RangeNotSatisfiable(record.size_bytes)
+        held = self._open_held(digest, span, tally)
+        if held is not None:
             tally.add(Count.BLOB_HITS)
-            file_fd = self._store.open_blob(digest)
-            return HeldReader(span, record.size_bytes, CacheStatus.HIT, file_fd, tally)
+            return held
         tally.add(Count.BLOB_MISSES)
         source = self._source_for(repository)
         rest = StreamReader(source, repository, digest, span, size_bytes, tally)
         try:
             fill, status = self._join(repository, digest, size_bytes, source)
-        except StoreFullError as fault:
-            _log.warning("no room for %s: streaming it past the store (%s)", digest, fault.hint)
+            if fill.pending.size_bytes != size_bytes:
+                return rest  # Two manifests disagree: neither waits for the other's bytes.
+            return FillReader(fill, rest, status, tally)
+        except (StoreError, OSError) as fault:
+            _log.warning("streaming %s past the store: %s", digest, fault)
             return rest
-        return FillReader(fill, rest, status, tally)
+
+    def _open_held(self, digest: Digest, span: Span, tally: Tally) -> HeldReader | None:
+        record = self._store.find_blob(digest)
+        if record is None:
+            return None
+        if span.stop > record.size_bytes:
+            raise RangeNotSatisfiable(record.size_bytes)
+        try:
+            file_fd = self._store.open_blob(digest)
+        except BlobUnknown:  # Its file was lost or cut short; the record is gone by now.
+            return None
+        return HeldReader(span, record.size_bytes, CacheStatus.HIT, file_fd, tally)
 
     def _join(
         self, repository: Repository, digest: Digest, size_bytes: int, source: Source
@@ -148,7 +162,11 @@ class Cache:
             digest, size_bytes, repository, min_free_bytes=self.min_free_bytes()
         )
         status = CacheStatus.PARTIAL if pending.held else CacheStatus.MISS
-        fill = Fill(pending, source, self.books.tally_for(repository), now=self._now)
+        try:
+            fill = Fill(pending, source, self.books.tally_for(repository), now=self._now)
+        except OSError:  # No descriptor left for it.
+            pending.suspend()
+            raise
         self._fills[digest] = fill
         task = self._group.create_task(self._run(digest, fill))
         self._running.add(task)
@@ -158,7 +176,13 @@ class Cache:
     async def _save_sometimes(self) -> None:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            await asyncio.to_thread(self.books.save)
+            await asyncio.to_thread(self._save)
+
+    def _save(self) -> None:
+        try:
+            self.books.save()
+        except (StoreError, OSError) as fault:
+            _log.warning("the counts are not saved yet: %s", fault)
 
     async def _run(self, digest: Digest, fill: Fill) -> None:
         try:

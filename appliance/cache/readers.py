@@ -8,13 +8,13 @@ import os
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from appliance.cache.fill import Fill, FillFault
+from appliance.cache.fill import Fill
 from appliance.cache.tally import Count, Tally
 from appliance.protocol.digest import Digest
 from appliance.protocol.fields import CacheStatus
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Repository
-from appliance.store.faults import StoreFullError
+from appliance.store.faults import DigestMismatchError, StoreError
 from appliance.upstream.source import Source
 
 
@@ -137,7 +137,7 @@ class FillReader(_FileReader):
         self._rest = rest
 
     @property
-    def fault(self) -> FillFault | None:
+    def fault(self) -> Exception | None:
         return self._fill.fault
 
     async def spans(self) -> AsyncIterator[Span]:
@@ -150,7 +150,11 @@ class FillReader(_FileReader):
             position = held
 
     def is_streamable(self) -> bool:
-        return isinstance(self._fill.fault, StoreFullError | OSError)
+        """Only where the disk failed: wrong bytes and an origin that is away stay what they are."""
+        fault = self._fill.fault
+        return isinstance(fault, StoreError | OSError) and not isinstance(
+            fault, DigestMismatchError
+        )
 
     def chunks(self, start: int) -> AsyncIterator[bytes]:
         return self._rest.chunks(start)

@@ -3,6 +3,7 @@
 Counts go to the ledger in steps, so that totals survive restarts and no request waits for a disk.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
@@ -26,23 +27,27 @@ class Count(StrEnum):
 
 
 class Tally:
-    """Counts since the start, and those not yet in the ledger."""
+    """Counts since the start, and those not yet in the ledger. Any thread may count and save."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # A save swaps what another thread is adding to.
         self.since_start: Counter[str] = Counter()
         self._unsaved: Counter[str] = Counter()
 
     def add(self, count: Count, number: int = 1) -> None:
-        self.since_start[count.value] += number
-        self._unsaved[count.value] += number
+        with self._lock:
+            self.since_start[count.value] += number
+            self._unsaved[count.value] += number
 
     def save(self, write: Callable[[dict[str, int]], None]) -> None:
         """Hand what is unsaved to `write`; keep it if that raises."""
-        unsaved, self._unsaved = self._unsaved, Counter()
+        with self._lock:
+            unsaved, self._unsaved = self._unsaved, Counter()
         if not unsaved:
             return
         try:
             write(dict(unsaved))
         except BaseException:
-            self._unsaved += unsaved
+            with self._lock:
+                self._unsaved.update(unsaved)
             raise

@@ -85,14 +85,14 @@ class BlobRoutes:
         if isinstance(size_bytes, Refusal):
             return Answer(size_bytes.status, size_bytes.fields, size_bytes.content)
         fields = _blob_fields(digest)
-        span = parse_range(request.range_field, size_bytes) if request.range_field else None
+        asked = request.range_field if request.method == "GET" else None  # RFC 9110 §14.2
+        span = parse_range(asked, size_bytes) if asked else None
         if span is not None:
             fields["Content-Range"] = format_content_range(span, size_bytes)
         whole = Span(0, size_bytes) if size_bytes else None
         served = span or whole
         if served is None or request.method == "HEAD":
-            length = span.size_bytes if span else size_bytes
-            return Answer(206 if span else 200, fields | {"Content-Length": str(length)})
+            return Answer(200, fields | {"Content-Length": str(size_bytes)})
         reader = await self.cache.open_blob(repository, digest, size_bytes, served)
         fields["Content-Length"] = str(served.size_bytes)
         fields["Cache-Status"] = format_cache_status(reader.status)
