@@ -1,6 +1,8 @@
 """A real box in a process of its own, on loopback ports that nobody else has."""
 
 import asyncio
+import contextlib
+import os
 import signal
 import socket
 import sys
@@ -136,6 +138,7 @@ class BoxProcess:
                 stderr=log,
                 cwd=self._directory,
                 env=self._environment | variables,
+                start_new_session=True,
             )
         ready = asyncio.Event()
         self._listening.create_task(self._listen(self._process, ready))
@@ -180,9 +183,12 @@ class BoxProcess:
             raise self._failure(f"the box ended with status {status}")
 
     async def _kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+        """End what is left: the box itself, and its DNS, which outlives a box that died."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
 
     def _failure(self, what: str) -> BoxFailedError:
         log = self.log_file.read_text("utf-8", "replace").splitlines()[-LINES_KEPT:]

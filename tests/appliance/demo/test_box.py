@@ -10,7 +10,7 @@ import pytest
 
 from appliance.demo.box import BoxFailedError, BoxProcess
 from appliance.demo.client import Client
-from appliance.demo.names import resolve
+from appliance.demo.names import NameServerError, resolve
 from appliance.demo.outside import Outside
 
 pytestmark = pytest.mark.journey
@@ -49,5 +49,8 @@ async def test_a_box_that_dies_is_missed(outside: Outside) -> None:
     await box.__aenter__()
     os.kill(box.pid, signal.SIGKILL)
     assert await box.wait() == -9
+    assert await asyncio.to_thread(resolve, box.surroundings.dns, "blobs.cdn.test")
     with pytest.raises(BoxFailedError, match="ended with status -9"):
         await box.__aexit__(None, None, None)
+    with pytest.raises(NameServerError):  # Nor is its DNS left, which outlives it.
+        await asyncio.to_thread(resolve, box.surroundings.dns, "blobs.cdn.test")
