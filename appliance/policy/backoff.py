@@ -1,7 +1,7 @@
 """How long to wait before asking again, and when to stop asking."""
 
 ATTEMPTS_MAX = 6  # As many as Ollama itself makes for a part.
-DELAY_SECONDS_MIN = 0.5
+DELAY_SECONDS_MIN = 0.25  # A connection that was reset is often good again at once.
 DELAY_SECONDS_MAX = 30.0  # Beyond it a waiting client has long restarted its part.
 
 
@@ -15,7 +15,7 @@ def choose_delay(
     """
     if attempt >= ATTEMPTS_MAX:
         return None
-    delay = DELAY_SECONDS_MIN * 2.0 ** (attempt - 1) * (0.5 + jitter / 2)
+    delay = DELAY_SECONDS_MIN * 2.0 ** (attempt - 1) * (1 + jitter)
     if retry_after_seconds is not None:
         delay = max(delay, retry_after_seconds)
     return min(delay, DELAY_SECONDS_MAX)

@@ -50,9 +50,11 @@ def read_grant(secret: bytes, digest: Digest, query: str) -> Grant:
         fields = parse_qs(query, strict_parsing=True, max_num_fields=8)
         (expires,), (model,), (signature,) = fields["expires"], fields["model"], fields["signature"]
         grant = Grant(digest, parse_repository(model), int(expires))
+        is_spelt_as_ours = expires == str(grant.expires_at)
+        signed = signature.encode("ascii")
     except (ValueError, KeyError, NameInvalid) as error:
         raise Denied("this URL carries no grant for the blob") from error
-    if not hmac.compare_digest(signature.encode(), _sign(secret, grant).encode()):
+    if not (is_spelt_as_ours and hmac.compare_digest(signed, _sign(secret, grant).encode())):
         raise Denied("this URL's grant is not of this box")
     return grant
 

@@ -1,15 +1,17 @@
 """Who asks: what a `User-Agent` tells about the Ollama that sent it.
 
-Released clients say `ollama/0.33.0 (amd64 linux) Go/go1.26.6`, with `-rc2` before the release; a
-build without a version says 0.0.0. The tensor path says `ollama-transfer/1.0`, its own version and
-not the client's.
+Released clients say `ollama/0.33.0 (amd64 linux) Go/go1.26.6`; before a release there is `-rc2`
+behind the number, and it counts as the release. A build without a version says 0.0.0. The tensor
+path says `ollama-transfer/1.0`, its own version and not the client's.
 """
 
 import re
 from dataclasses import dataclass
 
 # Four digits a part: more is no version that a release ever had.
-_OLLAMA = re.compile(r"ollama/v?([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})(-[0-9A-Za-z.-]+)?(?: .*)?")
+_OLLAMA = re.compile(
+    r"ollama/v?([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})(?:-[0-9A-Za-z.-]+)?(?: .*)?"
+)
 _VERSION = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})")
 
 type Version = tuple[int, int, int]
@@ -24,7 +26,6 @@ class Client:
 
     is_ollama: bool
     version: Version | None = None
-    is_prerelease: bool = False
 
 
 def parse_client(user_agent: str) -> Client:
@@ -35,7 +36,7 @@ def parse_client(user_agent: str) -> Client:
     version = (int(match[1]), int(match[2]), int(match[3]))
     if version == (0, 0, 0):
         return Client(is_ollama=True)
-    return Client(is_ollama=True, version=version, is_prerelease=match[4] is not None)
+    return Client(is_ollama=True, version=version)
 
 
 def parse_version(text: str) -> Version:

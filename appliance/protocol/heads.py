@@ -8,6 +8,7 @@ here, as bytes, before anything is decided.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
 from appliance.protocol.errors import FieldsTooLarge, RequestInvalid
 
@@ -17,12 +18,16 @@ IDLE_SECONDS_MAX = 60.0  # Between requests of a connection that is kept alive.
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 §5.5
-_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
+_LABEL = r"[0-9A-Za-z_-]+"
+_HOST = re.compile(rf"(?:\[([0-9a-fA-F:.]+)\]|((?:{_LABEL}\.)*{_LABEL})\.?)(?::([0-9]{{1,5}}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A `Host` field: the name in lower case, without brackets or last dot, and the port said."""
+    """A `Host` field: a name in lower case, without its last dot, and the port that it says.
+
+    An IPv6 address stands there without brackets and in its shortest spelling.
+    """
 
     name: str
     port: int | None
@@ -54,10 +59,17 @@ def check_head(fields: Sequence[tuple[bytes, bytes]]) -> Host:
 
 def parse_host(field: str) -> Host:
     """Read `name[:port]`. Raises RequestInvalid."""
-    match = _HOST.fullmatch(field.strip())
+    match = _HOST.fullmatch(field.strip(" \t"))
     if match is None:
         raise RequestInvalid("the Host field names no host")
-    port = None if match[2] is None else int(match[2])
+    port = None if match[3] is None else int(match[3])
     if port is not None and not 0 < port < 65536:
         raise RequestInvalid("the Host field names no port")
-    return Host(match[1].strip("[]").lower().removesuffix("."), port)
+    return Host(match[2].lower() if match[2] else _shorten(match[1]), port)
+
+
+def _shorten(address: str) -> str:
+    try:
+        return str(IPv6Address(address))
+    except ValueError as error:
+        raise RequestInvalid("the Host field names no host") from error

@@ -13,7 +13,12 @@ from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import MANIFEST_TYPE
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
-from appliance.upstream.source import FetchedManifest, ManifestRequest, Refusal
+from appliance.upstream.source import (
+    FetchedManifest,
+    ManifestRequest,
+    OriginMisbehavedError,
+    Refusal,
+)
 
 BUILTIN = Reference(Repository("ollama-appliance", "self-check"), "latest")
 _LAYER_SIZE_BYTES = 64 * 1024  # Several TCP segments, so that a range of it is a real one.
@@ -39,28 +44,38 @@ class BuiltinSource:
     async def fetch_manifest(
         self, reference: Reference, request: ManifestRequest, *, timeout_seconds: float
     ) -> FetchedManifest | Refusal:
-        if reference.target not in (BUILTIN.target, digest_of(self.manifest)):
+        if not self._is_ours(reference):
             return Refusal(404, {"Content-Type": "application/json"}, b'{"errors":[]}')
         return FetchedManifest(self.manifest, MANIFEST_TYPE)
 
     async def fetch_manifest_digest(
         self, reference: Reference, request: ManifestRequest, *, timeout_seconds: float
     ) -> Digest | None:
-        return digest_of(self.manifest)
+        return digest_of(self.manifest) if self._is_ours(reference) else None
 
     async def fetch_blob_size(self, repository: Repository, digest: Digest) -> int | Refusal:
-        if digest not in self._blobs:
-            return Refusal(404)
-        return len(self._blobs[digest])
+        blob = self._find(repository, digest)
+        return Refusal(404) if blob is None else len(blob)
 
     @asynccontextmanager
     async def open_span(
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        async def chunks() -> AsyncIterator[bytes]:
-            yield self._blobs[digest][span.start : span.stop]
+        blob = self._find(repository, digest)
+        if blob is None or len(blob) != size_bytes:
+            raise OriginMisbehavedError(f"the self-check model has no blob {digest} of that size")
+        yield _chunks(blob[span.start : span.stop])
 
-        yield chunks()
+    def _is_ours(self, reference: Reference) -> bool:
+        targets = (BUILTIN.target, digest_of(self.manifest))
+        return reference.repository == BUILTIN.repository and reference.target in targets
+
+    def _find(self, repository: Repository, digest: Digest) -> bytes | None:
+        return self._blobs.get(digest) if repository == BUILTIN.repository else None
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 def _format_manifest(layer: bytes, config: bytes) -> bytes:

@@ -4,7 +4,8 @@ Theory of operation. Names are looked up past our own DNS answers and every addr
 before it is dialled, and the checked address is the one dialled: a name that resolves to the LAN,
 or to the box itself, is refused however a redirect came by it. aiohttp does not resolve URLs
 that hold an address instead of a name, so those are checked by `check_url`. An office's own proxy
-is the exception: the operator named it, so the system may resolve it, and it resolves the rest.
+is the exception: the operator named it, so the system may resolve it, and it resolves the other
+names; but an address in a URL is checked also there.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.helpers import is_ip_address
 from yarl import URL
 
+from appliance.policy.addresses import parse_address
 from appliance.upstream.source import OriginMisbehavedError
 
 CONNECT_SECONDS = 10.0  # A handshake across the world takes one; past ten nobody answers.
@@ -93,9 +95,36 @@ class Dialling:
         `secure`: only https is acceptable.
 
         Raises:
-            OriginMisbehavedError: another scheme, no host; or what `resolve` raises for an address.
+            OriginMisbehavedError: another scheme, no host, a user's name, a numeral that only some
+                take for an address.
+            AddressRefusedError: an address that `resolve` refuses.
         """
         if url.scheme not in (("https",) if secure else ("http", "https")) or not url.host:
             raise OriginMisbehavedError(f"the origin redirects to {url.scheme}: no such thing here")
-        if self.proxy is None and is_ip_address(url.host):
+        if url.raw_user is not None or url.raw_password is not None:
+            raise OriginMisbehavedError("the origin redirects to a URL with a user's name in it")
+        if is_ip_address(url.host):
+            _check_canonical(url.host)
             await self.resolve(url.host)
+
+
+def join_location(url: URL, location: str) -> URL:
+    """The URL that a `Location` field in the answer of `url` means, byte for byte.
+
+    Raises:
+        OriginMisbehavedError: it is no URL.
+    """
+    try:
+        target = url.join(URL(location, encoded=True))
+        if (target.host or "").encode("idna") and target.port:
+            return target
+    except ValueError:
+        pass
+    raise OriginMisbehavedError("the origin redirects to what is no URL of a server")
+
+
+def _check_canonical(host: str) -> None:
+    try:
+        parse_address(host)
+    except ValueError:
+        raise OriginMisbehavedError(f"{host} is not how an address is written") from None

@@ -2,13 +2,15 @@
 
 Theory of operation. Redirects are followed by hand: the registry answers a blob with a presigned
 URL on its CDN, and a presigned URL is signed byte for byte, so it is dialled exactly as it came
-(`encoded=True`) and never logged. It is remembered until the CDN refuses it (403: expired), then
-asked for anew. A registry that sends blobs itself simply never redirects. A body is used
+(`encoded=True`) and never logged. It is remembered until it fails (403: expired), then asked for
+anew. A registry that sends blobs itself simply never redirects. A body is used
 only if it is what was asked for: the status, the range it says it carries, and its length.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from http import HTTPStatus
 
 import aiohttp
@@ -21,7 +23,7 @@ from appliance.protocol.fields import format_via
 from appliance.protocol.manifest import MANIFEST_SIZE_BYTES_MAX
 from appliance.protocol.ranges import Span, format_range, parse_content_range
 from appliance.protocol.reference import Reference, Repository
-from appliance.upstream.dialling import PATIENT, Dialling
+from appliance.upstream.dialling import Dialling, join_location
 from appliance.upstream.resolver import NameUnresolvableError
 from appliance.upstream.source import (
     FetchedManifest,
@@ -38,11 +40,20 @@ PRESIGNED_URLS_MAX = 4096  # A few hundred bytes each; forgetting one costs one 
 # What of a refusal a client acts on; the rest is between us and the origin.
 _REFUSAL_FIELDS = (
     "Content-Type",
+    "Content-Encoding",
     "WWW-Authenticate",
     "Retry-After",
     "Docker-Distribution-API-Version",
 )
-_TROUBLE = (aiohttp.ClientError, OSError, AddressRefusedError, NameUnresolvableError)
+# ValueError is what aiohttp and TLS make of a URL whose parts cannot be sent.
+_TROUBLE = (
+    aiohttp.ClientError,
+    OSError,
+    ValueError,
+    AddressRefusedError,
+    NameUnresolvableError,
+)
+_UNSENDABLE = re.compile(r"[^\t -~]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _EXPIRED = frozenset({401, 403, 404, 410})
 
@@ -73,20 +84,19 @@ class Origin:
     async def fetch_manifest(
         self, reference: Reference, request: ManifestRequest, *, timeout_seconds: float
     ) -> FetchedManifest | Refusal:
-        async with self._request(
-            "GET", _manifest_path(reference), request, timeout_seconds
-        ) as reply:
+        path = _manifest_path(reference)
+        async with self._request("GET", path, request, timeout_seconds) as reply:
             if reply.status != HTTPStatus.OK:
                 return await _read_refusal(reply)
+            _check_identity(reply)
             content = await _read_bounded(reply, MANIFEST_SIZE_BYTES_MAX)
             return FetchedManifest(content, reply.headers.get("Content-Type", ""))
 
     async def fetch_manifest_digest(
         self, reference: Reference, request: ManifestRequest, *, timeout_seconds: float
     ) -> Digest | None:
-        async with self._request(
-            "HEAD", _manifest_path(reference), request, timeout_seconds
-        ) as reply:
+        path = _manifest_path(reference)
+        async with self._request("HEAD", path, request, timeout_seconds) as reply:
             if reply.status != HTTPStatus.OK:
                 return None
             fields = reply.headers
@@ -111,38 +121,65 @@ class Origin:
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         fields = self._fields | {"Range": format_range(span), "User-Agent": self._user_agent}
-        presigned = self._presigned.get(digest)
-        try:
-            if presigned is not None:
-                async with self._follow("GET", presigned, fields) as reply:
-                    if reply.status not in _EXPIRED:
-                        yield _read_span(reply, span, size_bytes)
-                        return
-                self._presigned.pop(digest, None)
-            url = self._url.with_path(_blob_path(repository, digest), encoded=True)
-            async with self._follow("GET", url, fields, presigned_for=digest) as reply:
-                yield _read_span(reply, span, size_bytes)
-        except _TROUBLE as error:
-            raise self._note(_unreachable(error)) from error
+        async with AsyncExitStack() as held:
+            with self._watching():
+                reply = await self._open_blob(held, repository, digest, fields)
+                _check_carries(reply, span, size_bytes)
+            # Out here, so that a fault of the caller's own is not taken for the origin's.
+            yield await held.enter_async_context(aclosing(self._read_span(reply, span)))
+
+    async def _open_blob(
+        self, held: AsyncExitStack, repository: Repository, digest: Digest, fields: dict[str, str]
+    ) -> aiohttp.ClientResponse:
+        """A reply that `held` closes: from the CDN's URL if one is known and good, else anew."""
+        presigned = self._presigned.pop(digest, None)
+        if presigned is not None:
+            reply = await held.enter_async_context(self._follow("GET", presigned, fields))
+            if reply.status not in _EXPIRED:
+                self._remember(digest, presigned)
+                return reply
+            await held.aclose()
+        url = self._url.with_path(_blob_path(repository, digest), encoded=True)
+        return await held.enter_async_context(
+            self._follow("GET", url, fields, presigned_for=digest)
+        )
+
+    async def _read_span(
+        self, reply: aiohttp.ClientResponse, span: Span
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span`. Raises OriginUnreachableError where the body ends early."""
+        left = span.size_bytes
+        with self._watching():
+            async for chunk in reply.content.iter_any():
+                yield chunk[:left]
+                left -= len(chunk)
+                if left <= 0:
+                    return
+            raise OriginUnreachableError(f"the origin's body ends {left} bytes early")
 
     @asynccontextmanager
     async def _request(
         self, method: str, path: str, request: ManifestRequest, timeout_seconds: float
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A small request: redirects followed, 5xx a fault, all within `timeout_seconds`."""
-        fields = self._fields | {"Accept": request.accept, "User-Agent": request.user_agent}
-        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        fields = self._fields | _sendable(request)
         url = self._url.with_path(path, encoded=True)
-        try:
-            async with self._follow(method, url, fields, timeout=timeout) as reply:
+        with self._watching():
+            async with asyncio.timeout(timeout_seconds), self._follow(method, url, fields) as reply:
                 _check_available(reply)
                 yield reply
-        except _TROUBLE as error:
-            raise self._note(_unreachable(error)) from error
 
-    def _note(self, trouble: OriginUnreachableError) -> OriginUnreachableError:
-        self.trouble = trouble
-        return trouble
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Keep what goes wrong as `trouble`, said without the URL: it may be presigned."""
+        try:
+            yield
+        except OriginUnreachableError as error:
+            self.trouble = error
+            raise
+        except _TROUBLE as error:
+            self.trouble = _unreachable(error)
+            raise self.trouble from None
 
     @asynccontextmanager
     async def _follow(
@@ -151,7 +188,6 @@ class Origin:
         url: URL,
         fields: dict[str, str],
         *,
-        timeout: aiohttp.ClientTimeout = PATIENT,
         presigned_for: Digest | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and follow its redirects; the last reply is the one that is none."""
@@ -160,7 +196,7 @@ class Origin:
         for _ in range(REDIRECTS_MAX + 1):
             await self._dialling.check_url(url, secure=secure)
             async with self._session.request(
-                method, url, headers=fields, allow_redirects=False, timeout=timeout
+                method, url, headers=fields, allow_redirects=False
             ) as reply:
                 location = reply.headers.get("Location")
                 if reply.status not in _REDIRECTS or location is None:
@@ -169,7 +205,7 @@ class Origin:
                         self._remember(presigned_for, url)
                     yield reply
                     return
-            url = url.join(URL(location, encoded=True))
+            url = join_location(url, location)
         raise OriginMisbehavedError(f"the origin redirects more than {REDIRECTS_MAX} times")
 
     def _remember(self, digest: Digest, url: URL) -> None:
@@ -186,39 +222,27 @@ def _blob_path(repository: Repository, digest: Digest) -> str:
     return f"/v2/{repository}/blobs/{digest}"
 
 
-async def _read_span(
-    reply: aiohttp.ClientResponse, span: Span, size_bytes: int
-) -> AsyncIterator[bytes]:
-    """The bytes of `span` out of a reply that really carries them.
+def _sendable(request: ManifestRequest) -> dict[str, str]:
+    """The client's own fields, but for those it did not send, in characters that can be sent."""
+    fields = {"Accept": request.accept, "User-Agent": request.user_agent}
+    return {name: _UNSENDABLE.sub("?", text) for name, text in fields.items() if text}
 
-    Raises:
-        OriginMisbehavedError: it carries others.
-        OriginUnreachableError: it has no body for us now, or its body ends early.
-    """
-    _check_carries(reply, span, size_bytes)
-    left = span.size_bytes
-    try:
-        async for chunk in reply.content.iter_any():
-            yield chunk[:left]
-            left -= len(chunk)
-            if left <= 0:
-                return
-    except _TROUBLE as error:
-        raise _unreachable(error) from error
-    raise OriginUnreachableError(f"the origin's body ends {left} bytes early")
+
+def _check_identity(reply: aiohttp.ClientResponse) -> None:
+    if reply.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise OriginMisbehavedError("the origin encodes what was to come as it is")
 
 
 def _check_carries(reply: aiohttp.ClientResponse, span: Span, size_bytes: int) -> None:
     _check_available(reply)
-    if reply.headers.get("Content-Encoding", "identity") != "identity":
-        raise OriginMisbehavedError("the origin encodes a blob")
+    _check_identity(reply)
     if reply.status == HTTPStatus.PARTIAL_CONTENT:
         carried = parse_content_range(reply.headers.get("Content-Range", ""))
         if carried is None or carried[0] != span or carried[1] not in (None, size_bytes):
             raise OriginMisbehavedError("the origin answers another range than was asked for")
     elif reply.status != HTTPStatus.OK or span.start > 0:
         raise OriginMisbehavedError(f"the origin answers a blob with status {reply.status}")
-    elif reply.content_length not in (None, size_bytes):
+    elif reply.content_length != size_bytes:
         raise OriginMisbehavedError("the origin's blob has another size than its manifest says")
 
 
@@ -237,6 +261,8 @@ def _retry_after(reply: aiohttp.ClientResponse) -> float | None:
 
 
 async def _read_refusal(reply: aiohttp.ClientResponse) -> Refusal:
+    if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise OriginMisbehavedError(f"the origin answers with status {reply.status}")
     fields = {name: reply.headers[name] for name in _REFUSAL_FIELDS if name in reply.headers}
     return Refusal(reply.status, fields, await _read_bounded(reply, MANIFEST_SIZE_BYTES_MAX))
 
@@ -251,13 +277,18 @@ async def _read_bounded(reply: aiohttp.ClientResponse, size_bytes_max: int) -> b
 
 
 def _unreachable(error: Exception) -> OriginUnreachableError:
-    """What went wrong, without the URL: it may be presigned."""
+    """What went wrong, in words of our own: aiohttp's may hold the URL."""
     if isinstance(error, AddressRefusedError | NameUnresolvableError):
         return OriginUnreachableError(str(error), hint=error.hint)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return OriginUnreachableError(
             f"the origin's certificate is not trusted: {error.certificate_error}",
             hint="is something inspecting TLS? then set origin.ca_file to its CA",
+        )
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return OriginUnreachableError(
+            f"the proxy answers {error.status} instead of connecting",
+            hint="correct origin.proxy, or have that proxy let this box out",
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         return OriginUnreachableError(f"cannot connect to {error.host}: {error.os_error}")
