@@ -94,6 +94,7 @@ class ForgetfulDisk(Disk):
         Bytes never synced come back as zeros. With `names_survive` every name is as it was, synced
         or not, as a journal that committed in time would have it; else only synced names are.
         """
+        sizes = _sizes_under(root)
         for directory in (root, *(path for path in root.rglob("*") if path.is_dir())):
             target = after / directory.relative_to(root)
             target.mkdir()
@@ -101,7 +102,6 @@ class ForgetfulDisk(Disk):
                 shutil.copytree(directory, target, dirs_exist_ok=True)
                 continue
             names = _names_in(directory) if names_survive else self._names.get(directory, {})
-            sizes = _sizes_under(root)
             for name, inode in names.items():
                 remembered = self._contents.get(inode, b"\0" * sizes.get(inode, 0))
                 (target / name).write_bytes(remembered)

@@ -1,0 +1,104 @@
+"""Verify: whatever is done to the files behind the store's back is told, in a sentence."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.protocol.digest import digest_of
+from appliance.store.layout import Layout, tag_key
+from appliance.store.store import Store
+from tests.appliance.store.samples import CONTENT, TINY, manifest_of, store_blob, tag_of
+
+DIGEST = digest_of(CONTENT)
+MANIFEST = manifest_of(CONTENT)
+TAG = tag_of(MANIFEST)
+TAG_KEY = tag_key(TAG.reference, TAG.accept)
+HALVES = digest_of(b"halves")
+STRAY = digest_of(b"stray")
+
+
+@pytest.fixture
+async def layout(root: Path, store: Store) -> Layout:
+    store_blob(store, CONTENT)
+    await store.write_manifest(TAG, MANIFEST)
+    pending = store.begin(HALVES, 6, TINY, min_free_bytes=0)
+    pending.write(0, b"hal")
+    pending.sync()
+    return Layout(root)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_sound_store_has_no_problems(store: Store, layout: Layout) -> None:
+    report = store.verify()
+    assert report.problems == ()
+    assert (report.blob_count, report.read_size_bytes) == (1, len(CONTENT))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        pytest.param(lambda at: flip(at.blob(DIGEST)), "holds the bytes of", id="a flipped bit"),
+        pytest.param(
+            lambda at: at.blob(DIGEST).write_bytes(b"short"), "has 5 of", id="a short blob"
+        ),
+        pytest.param(lambda at: at.blob(DIGEST).unlink(), "file is gone", id="a lost blob"),
+        pytest.param(
+            lambda at: at.blob(STRAY).write_bytes(b"stray"), "has no record", id="a stray blob"
+        ),
+        pytest.param(
+            lambda at: (at.blobs / "00" / "x").touch(), "no blob's name", id="a strange name"
+        ),
+        pytest.param(
+            lambda at: flip(at.manifest(TAG.digest)), "holds the bytes of", id="a bent manifest"
+        ),
+        pytest.param(
+            lambda at: at.manifest(TAG.digest).unlink(), "file is gone", id="a lost manifest"
+        ),
+        pytest.param(
+            lambda at: at.manifest(STRAY).touch(), "no recorded manifest", id="a stray manifest"
+        ),
+        pytest.param(lambda at: at.tag(TAG_KEY).unlink(), "file is gone", id="a lost tag"),
+        pytest.param(
+            lambda at: at.tag(TAG_KEY).write_bytes(b"{"), "is no tag's file", id="a bent tag"
+        ),
+        pytest.param(
+            lambda at: at.tag(TAG_KEY).write_bytes(
+                at.tag(TAG_KEY).read_bytes().replace(TAG.digest.encoded.encode(), b"0" * 64)
+            ),
+            "is recorded as",
+            id="a tag that moved alone",
+        ),
+        pytest.param(
+            lambda at: at.pending_bytes(HALVES).unlink(), "are gone", id="lost pending bytes"
+        ),
+        pytest.param(
+            lambda at: at.pending_bytes(HALVES).write_bytes(b"h"),
+            "not of the size",
+            id="pending bytes cut short",
+        ),
+        pytest.param(
+            lambda at: at.pending_note(HALVES).write_bytes(b"{"),
+            "no pending blob's note",
+            id="a bent note",
+        ),
+    ],
+)
+def test_damage_is_told(
+    store: Store, layout: Layout, damage: Callable[[Layout], object], told: str
+) -> None:
+    damage(layout)
+    problems = store.verify().problems
+    assert any(told in problem for problem in problems), problems
+    assert all(problem.endswith(".") for problem in problems)
+
+
+def test_a_blob_that_cannot_be_read_is_told(store: Store, layout: Layout) -> None:
+    layout.blob(DIGEST).unlink()
+    layout.blob(DIGEST).symlink_to("/proc/self/mem")
+    assert any(str(DIGEST) in problem for problem in store.verify().problems)
