@@ -32,30 +32,47 @@ def make_checkup(
     min_free_bytes: Callable[[], int],
 ) -> Checkup:
     """Put the checks together; none is listed that is not run."""
+    address = find_address(config)
     self_pull = SelfPull(
         reference=BUILTIN,
         name=config.origin.name,
         tls_port=tls_port,
         ca_pem=authority.certificate_pem.decode("ascii"),
-        ask=_asker(config.origin.name, responder, surroundings),
+        ask=_asker(config.origin.name, responder, address),
+        own=lambda: {*surroundings.own_addresses(), *surroundings.dialled_addresses()},
+        address=address,
         user_agent=f"{USER_AGENT} self-check",
     )
     return Checkup(
         self_pull,
         {
-            "disk": lambda: look_at_disk(store, min_free_bytes()),
+            "disk": lambda: look_at_disk(store, min_free_bytes),
             "upstream": lambda: look_at_origin(origin, is_offline=config.cache.offline),
             "ca": lambda: look_at_dates(authority, leaf, datetime.now(UTC)),
         },
     )
 
 
-def look_at_disk(store: Store, min_free_bytes: int) -> Check:
+def find_address(config: Config) -> str:
+    """An address of this machine at which the doors listen."""
+    listen = config.box.listen
+    if not listen:
+        return "127.0.0.1"
+    return str(_LOOPBACKS.get(str(listen[0]), listen[0]))
+
+
+_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # What to dial for every address.
+
+
+def look_at_disk(store: Store, min_free_bytes: Callable[[], int]) -> Check:
     """Whether the store is there, and has room."""
     if not store.is_present():
         return Check(is_ok=False, detail=f"{store.root} is gone: mount its disk again")
-    free_bytes = store.stats().free_bytes
-    if free_bytes < min_free_bytes:
+    try:
+        free_bytes, wanted_bytes = store.stats().free_bytes, min_free_bytes()
+    except OSError as error:
+        return Check(is_ok=False, detail=f"{store.root} cannot be read: {error.strerror}")
+    if free_bytes < wanted_bytes:
         return Check(is_ok=False, detail="less is free than cache.min_free: models pass uncached")
     return Check(is_ok=True, detail=f"{free_bytes // 10**9} GB free at {store.root}")
 
@@ -82,11 +99,11 @@ def look_at_dates(authority: Authority, leaf: LeafKeeper, now: datetime) -> Chec
 
 
 def _asker(
-    name: str, responder: DnsResponder | None, surroundings: Surroundings
+    name: str, responder: DnsResponder | None, address: str
 ) -> Callable[[], Awaitable[tuple[str, ...]]]:
     async def ask_ours() -> tuple[str, ...]:
         if responder is None:
-            return surroundings.dialled_addresses()
+            return (address,)
         if not responder.listening:
             raise OSError(str(responder.fault or "it listens nowhere"))
         return await ask(responder.listening[0], name, "A", ASK_SECONDS)

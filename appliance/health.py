@@ -5,12 +5,20 @@ gets the manifest, asks for each blob's Location and fetches it in two ranges, a
 digest. Whichever step fails names the part that is broken; the parts after it were not reached.
 The second pull in a row must be answered from the cache. What is not on a pull's way
 (the disk's space, the origin, the certificate's age) is looked at beside it.
+
+While the box is not known to be sound our DNS leads to the true registry, and would lead the
+self-pull there too: a box once found broken could never find itself mended. So then it first pulls
+by address; if that works the box is sound, DNS is told so with the next beat, and the pull that
+counts waits until DNS leads here.
 """
 
+import asyncio
 import hashlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -30,7 +38,14 @@ from appliance.protocol.manifest import (
 from appliance.protocol.reference import Reference
 
 SELF_PULL_SECONDS = 10.0  # A healthy box takes a few hundredths; Ollama itself waits longer.
+PULLS_MAX = 50  # Until what the first fetched is a hit: a slow disk takes a while to commit it.
+PULL_AGAIN_SECONDS = 0.1
+LEAD_SECONDS_MAX = 3.0  # Until DNS leads here: it is told with the next beat, in half a second.
+LEAD_AGAIN_SECONDS = 0.05
+
 _HIT = format_cache_status(CacheStatus.HIT)
+_COMMITTING = format_cache_status(CacheStatus.COLLAPSED)
+_DOORS = {"proxy": "our https does not serve", "web": "our http does not serve"}
 
 
 class SelfPullError(Exception):
@@ -43,9 +58,10 @@ class SelfPullError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SelfPull:
-    """How to pull from this very box. `ask` looks the registry's name up in our DNS.
+    """How to pull from this very box.
 
-    Where the box has no DNS of its own, `ask` returns its address.
+    `ask` looks the registry's name up in our DNS; where the box has none of its own, it returns
+    `address`, at which the box is reached without DNS. `own` are all of its addresses.
     """
 
     reference: Reference
@@ -53,11 +69,20 @@ class SelfPull:
     tls_port: int
     ca_pem: str
     ask: Callable[[], Awaitable[tuple[str, ...]]]
+    own: Callable[[], Collection[str]]
+    address: str
     user_agent: str
 
     async def run(self) -> str:
-        """Pull twice, the second from the cache; return a sentence. Raises SelfPullError."""
+        """Pull as a client would, with DNS; return a sentence. Raises SelfPullError."""
         address = await self._resolve()
+        size_bytes = await self.run_at(address)
+        return (
+            f"pulled {self.reference} ({size_bytes} bytes) through DNS, TLS and cache at {address}"
+        )
+
+    async def run_at(self, address: str) -> int:
+        """Pull until it is served from the cache; return its bytes. Raises SelfPullError."""
         context = ssl.create_default_context(cadata=self.ca_pem)
         connector = aiohttp.TCPConnector(resolver=_Fixed(address), ssl=context)
         timeout = aiohttp.ClientTimeout(total=SELF_PULL_SECONDS)
@@ -66,57 +91,82 @@ class SelfPull:
             connector=connector, timeout=timeout, headers=headers
         ) as session:
             await self._pull(session)
-            size_bytes, statuses = await self._pull(session)
-        if not all(status == _HIT for status in statuses):
-            raise SelfPullError("index", "a model pulled a moment ago was not served from here")
-        return (
-            f"pulled {self.reference} ({size_bytes} bytes) through DNS, TLS and cache at {address}"
-        )
+            for _ in range(PULLS_MAX):
+                size_bytes, statuses = await self._pull(session)
+                if statuses == {_HIT}:
+                    return size_bytes
+                if _COMMITTING not in statuses:
+                    break
+                await asyncio.sleep(PULL_AGAIN_SECONDS)
+        raise SelfPullError("index", "a model pulled a moment ago was not served from here")
 
     async def _resolve(self) -> str:
+        until = time.monotonic() + LEAD_SECONDS_MAX
+        while True:
+            try:
+                return await self._ask()
+            except SelfPullError:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(LEAD_AGAIN_SECONDS)
+
+    async def _ask(self) -> str:
         try:
             addresses = await self.ask()
         except OSError as error:
-            raise SelfPullError("dns", f"our DNS does not answer: {error}") from error
+            what = str(error) or "it is silent"
+            raise SelfPullError("dns", f"our DNS does not answer: {what}") from error
         if not addresses:
             raise SelfPullError("dns", f"our DNS has no address for {self.name}: set box.address")
+        if addresses[0] not in self.own():
+            raise SelfPullError("dns", f"our DNS leads to {addresses[0]}, which is not this box")
         return addresses[0]
 
-    async def _pull(self, session: aiohttp.ClientSession) -> tuple[int, list[str]]:
-        """Pull once; the bytes of all blobs, and how each of them was served."""
+    async def _pull(self, session: aiohttp.ClientSession) -> tuple[int, set[str]]:
+        """Pull once; the bytes of all blobs, and the ways in which they were served."""
         repository = self.reference.repository
         base = f"https://{self.name}:{self.tls_port}/v2/{repository}"
         try:
             accept = {"Accept": MANIFEST_TYPE}
             url = f"{base}/manifests/{self.reference.target}"
-            async with session.get(url, headers=accept) as reply:
-                content = await _read(reply, HTTPStatus.OK, "proxy")
+            with _blaming("proxy"):
+                async with session.get(url, headers=accept) as reply:
+                    content = await _read(reply, HTTPStatus.OK, "proxy")
             blobs = parse_manifest(content).descriptors
-            statuses = [
-                status for blob in blobs for status in await _pull_blob(session, base, blob)
-            ]
         except (ManifestMalformedError, DigestInvalid) as error:
             raise SelfPullError("index", f"the manifest came back damaged: {error}") from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SelfPullError("proxy", f"our https does not serve: {error}") from error
-        return sum(blob.size_bytes for blob in blobs), statuses
+        statuses = [await _pull_blob(session, base, blob) for blob in blobs]
+        return sum(blob.size_bytes for blob in blobs), set().union(*statuses)
 
 
-async def _pull_blob(session: aiohttp.ClientSession, base: str, blob: Descriptor) -> list[str]:
-    async with session.get(f"{base}/blobs/{blob.digest}", allow_redirects=False) as reply:
-        await _read(reply, HTTPStatus.TEMPORARY_REDIRECT, "proxy")
-        location = reply.headers.get("Location", "")
+async def _pull_blob(session: aiohttp.ClientSession, base: str, blob: Descriptor) -> set[str]:
+    with _blaming("proxy"):
+        async with session.get(f"{base}/blobs/{blob.digest}", allow_redirects=False) as reply:
+            await _read(reply, HTTPStatus.TEMPORARY_REDIRECT, "proxy")
+            location = reply.headers.get("Location", "")
     if urlsplit(location).scheme != "http":
         raise SelfPullError("web", "a blob's Location is no URL of the plain door")
     middle = blob.size_bytes // 2
-    hashed, statuses = hashlib.sha256(), []
+    hashed, statuses = hashlib.sha256(), set()
     for start, last in ((0, middle - 1), (middle, blob.size_bytes - 1)):
-        async with session.get(location, headers={"Range": f"bytes={start}-{last}"}) as reply:
-            hashed.update(await _read(reply, HTTPStatus.PARTIAL_CONTENT, "web"))
-            statuses.append(reply.headers.get("Cache-Status", ""))
+        wanted = {"Range": f"bytes={start}-{last}"}
+        with _blaming("web"):
+            async with session.get(location, headers=wanted, allow_redirects=False) as reply:
+                hashed.update(await _read(reply, HTTPStatus.PARTIAL_CONTENT, "web"))
+                statuses.add(reply.headers.get("Cache-Status", ""))
     if hashed.hexdigest() != blob.digest.encoded:
         raise SelfPullError("index", f"{blob.digest} came back as other bytes")
     return statuses
+
+
+@contextmanager
+def _blaming(part: str) -> Iterator[None]:
+    """Say which of our doors a connection's trouble lies in."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError) as error:
+        what = str(error) or "nothing comes"
+        raise SelfPullError(part, f"{_DOORS[part]}: {what}") from error
 
 
 async def _read(reply: aiohttp.ClientResponse, status: int, part: str) -> bytes:
@@ -154,29 +204,42 @@ class _Fixed(AbstractResolver):
 class Checkup:
     """Runs the self-pull and the looks beside it, and remembers what they found.
 
-    `looks` are quick questions by name, each answered by a Check.
+    `looks` are quick questions by name, each answered by a Check. `is_sound` says that clients may
+    be led here: by the last pull, nothing but DNS itself is broken.
     """
 
     self_pull: SelfPull
     looks: dict[str, Callable[[], Check]]
     parts: tuple[str, ...] = ("dns", "proxy", "web", "index")
-    _pulled: dict[str, Check] = field(default_factory=dict)
+    is_sound: bool = False
+    _pulled: dict[str, Check] = field(init=False)
+
+    def __post_init__(self) -> None:
+        not_yet = Check(is_ok=False, detail="not checked yet")
+        self._pulled = dict.fromkeys(self.parts, not_yet)
 
     async def run(self) -> Check:
         """Pull now; the Check of the pull as a whole."""
+        reached = self.parts
         try:
+            if not self.is_sound:
+                reached = self.parts[1:]  # DNS is not asked.
+                await self.self_pull.run_at(self.self_pull.address)
+                self.is_sound, reached = True, self.parts
             told = await self.self_pull.run()
         except SelfPullError as error:
-            reached = self.parts.index(error.part)
-            self._pulled = {
-                part: Check(is_ok=True, detail="reached by the self-pull")
-                for part in self.parts[:reached]
-            }
-            self._pulled[error.part] = Check(is_ok=False, detail=str(error))
-            return self._pulled[error.part]
+            return self._note(error, reached)
         whole = Check(is_ok=True, detail=told)
         self._pulled = dict.fromkeys(self.parts, whole)
         return whole
+
+    def _note(self, error: SelfPullError, reached: tuple[str, ...]) -> Check:
+        self.is_sound = self.is_sound and error.part == "dns"
+        broken = Check(is_ok=False, detail=str(error))
+        before = reached[: reached.index(error.part)]
+        passed = Check(is_ok=True, detail="reached by the self-pull")
+        self._pulled = dict.fromkeys(before, passed) | {error.part: broken}
+        return broken
 
     def checks(self) -> dict[str, Check]:
         """What the last self-pull found, and what the looks find now."""

@@ -9,9 +9,10 @@ hint, and nothing that was started before it is left behind.
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from addons.guard import MitmproxyChangedError
 from addons.intercept import Intercept
@@ -39,7 +40,6 @@ from appliance.dns.responder import DnsResponder, DnsUnavailableError
 from appliance.health import Checkup
 from appliance.interfaces import read_interfaces
 from appliance.listeners import Listener, PortUnavailableError, open_listener
-from appliance.policy.health import Status, judge_health
 from appliance.private_files import SecretDamagedError, open_secret
 from appliance.registry.registry import Registry
 from appliance.store.faults import StoreError
@@ -56,6 +56,15 @@ from appliance.web.facts import Facts
 # Where the ports that nobody chose go when they cannot be had.
 DNS_PORT_FALLBACK, TLS_PORT_FALLBACK = 10053, 8443
 
+
+class StateUnusableError(Exception):
+    """The state directory cannot be worked in; `hint` says what to type."""
+
+    def __init__(self, state_dir: Path, error: OSError) -> None:
+        super().__init__(f"{state_dir.absolute()} cannot be used: {error}")
+        self.hint = "set box.state_dir to a directory that this user may write to"
+
+
 # What can keep the box from starting; each has a `hint`.
 START_FAULTS = (
     AuthorityError,
@@ -63,6 +72,7 @@ START_FAULTS = (
     MitmproxyChangedError,
     PortUnavailableError,
     SecretDamagedError,
+    StateUnusableError,
     StoreError,
 )
 
@@ -105,10 +115,6 @@ class Box:
     checkup: Checkup
     facts: Facts
 
-    def is_healthy(self) -> bool:
-        """Whether clients may be sent here."""
-        return judge_health(self.checkup.checks()) is not Status.UNHEALTHY
-
     def truth(self) -> tuple[str, ...]:
         """The registry's true addresses as last known."""
         return self.engine.resolver.last_known(self.ground.config.origin.name)
@@ -140,20 +146,22 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
 def _lay_ground(config: Config, say: Say) -> Ground:
     """Open what is on disk, then the ports. Blocks; closes what it opened if it raises."""
     names = (config.origin.name, config.blobs.host)
-    store = open_store(config.state_dir)
-    try:
-        for sentence in store.recovery:
-            say(f"recovery: {sentence}")
-        authority = open_authority(store.root / AUTHORITY_FOLDER, names, now=datetime.now(UTC))
-        secret = open_secret(store.root / "secret")
-        tls, web = _open_listeners(config, say)
-    except BaseException:
-        store.close()
-        raise
     surroundings = Surroundings(
         read_interfaces, allow=config.access.allow, configured=str(config.box.address or "")
     )
-    leaf = LeafKeeper(authority, names)
+    try:
+        with ExitStack() as undo:
+            store = open_store(config.state_dir)
+            undo.callback(store.close)
+            for sentence in store.recovery:
+                say(f"recovery: {sentence}")
+            authority = open_authority(store.root / AUTHORITY_FOLDER, names, now=datetime.now(UTC))
+            secret = open_secret(store.root / "secret")
+            leaf = LeafKeeper(authority, names)
+            tls, web = _open_listeners(config, say)
+            undo.pop_all()
+    except OSError as error:
+        raise StateUnusableError(config.state_dir, error) from error
     return Ground(config, surroundings, store, authority, leaf, secret, tls, web)
 
 

@@ -21,6 +21,7 @@ from appliance.config import Config
 from appliance.control import Control
 from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.health import judge_health
+from appliance.protocol.fields import format_authority
 from appliance.startup import Box, Say, start
 from appliance.upstream.resolver import NameUnresolvableError
 from appliance.web.models import describe_model
@@ -62,7 +63,7 @@ async def _run(config: Config, say: Say) -> None:
 
 def _chores(box: Box, say: Say) -> tuple[Any, ...]:
     return (
-        _repeat(BEAT_SECONDS, lambda: _beat_once(box, is_healthy=box.is_healthy())),
+        _repeat(BEAT_SECONDS, lambda: _beat_once(box, is_healthy=box.checkup.is_sound)),
         _repeat(LEAF_SECONDS, box.ground.leaf.renew_when_due),
         _learn_truth(box),
         _check_up(box, say),
@@ -71,7 +72,10 @@ def _chores(box: Box, say: Say) -> tuple[Any, ...]:
 
 async def _repeat(seconds: float, chore: Callable[[], None]) -> None:
     while True:
-        chore()
+        try:
+            chore()
+        except Exception:  # noqa: BLE001  # Without its heart DNS fails open, and clients leave.
+            _log.exception("something that is done now and then failed; the box goes on")
         await asyncio.sleep(seconds)
 
 
@@ -116,7 +120,7 @@ def make_questions(box: Box) -> Mapping[str, Callable[[], Awaitable[Any]]]:
         facts = box.facts
         address = (*facts.addresses(), "127.0.0.1")[0]
         rows = await asyncio.to_thread(facts.cache.books.models)
-        base_url = f"http://{address}:{facts.web_port}"
+        base_url = f"http://{format_authority(address, facts.web_port, default_port=80)}"
         return [describe_model(row, base_url, facts.registry_name) for row in rows]
 
     async def status() -> Any:

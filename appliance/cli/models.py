@@ -10,6 +10,7 @@ from rich.table import Table
 
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.control import BoxNotRunningError, call_box
+from appliance.protocol.fields import format_authority
 from appliance.store.faults import StoreError
 from appliance.store.store import open_store
 from appliance.upstream.builtin import BUILTIN
@@ -48,7 +49,8 @@ def read_models(config: Config) -> list[dict[str, Any]]:
     except BoxNotRunningError:
         if not config.state_dir.exists():
             return []
-        base_url = f"http://{config.box.address or 'localhost'}:{config.web.ports[0]}"
+        address = str(config.box.address or "localhost")
+        base_url = f"http://{format_authority(address, config.web.ports[0], default_port=80)}"
         with open_store(config.state_dir) as store:
             return [
                 describe_model(row, base_url, config.origin.name)
