@@ -1,5 +1,7 @@
 """mitmproxy's flows to our values and back: the one file that knows both."""
 
+import re
+
 from mitmproxy import http
 
 from appliance.policy.delivery import Door
@@ -7,6 +9,9 @@ from appliance.protocol.errors import LoopDetected, Misdirected, RequestInvalid
 from appliance.protocol.fields import is_via
 from appliance.protocol.heads import check_head
 from appliance.registry.requests import Answer, Request
+
+_METHOD = re.compile(r"[A-Za-z-]{1,32}")  # Every registered one; control characters are none.
+_VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
 def read_request(flow: http.HTTPFlow, pseudonym: str) -> Request:
@@ -19,6 +24,8 @@ def read_request(flow: http.HTTPFlow, pseudonym: str) -> Request:
     """
     head = flow.request
     host = check_head(head.headers.fields)
+    if not _METHOD.fullmatch(head.method) or head.http_version not in _VERSIONS:
+        raise RequestInvalid("this door takes methods of letters, and HTTP/1.0 and 1.1")
     if head.data.authority or not head.path.startswith("/"):
         raise RequestInvalid("this door takes requests in origin-form only")
     if host.name != (flow.client_conn.sni or "").lower():
@@ -33,11 +40,17 @@ def read_request(flow: http.HTTPFlow, pseudonym: str) -> Request:
         host_port=host.port,
         client_address=flow.client_conn.peername[0],
         dialled=flow.client_conn.sockname[0],
-        user_agent=head.headers.get("User-Agent", ""),
-        accept=", ".join(head.headers.get_all("Accept")),
-        range_field=head.headers.get("Range"),
+        user_agent=_read(head, "User-Agent"),
+        accept=_read(head, "Accept"),
+        range_field=_read(head, "Range") or None,
         has_authorization="Authorization" in head.headers,
     )
+
+
+def _read(head: http.Request, name: str) -> str:
+    """A field's values as text that can be written anywhere: no bytes that are no UTF-8."""
+    joined = ", ".join(head.headers.get_all(name))
+    return joined.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def has_body(flow: http.HTTPFlow) -> bool:

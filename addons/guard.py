@@ -1,19 +1,40 @@
-"""mitmproxy's HTTP/1 server with bounds: the fence around the internals that this takes.
+"""mitmproxy's TLS and HTTP/1 servers with bounds: the fence around the internals that this takes.
 
-mitmproxy reads heads of any size for as long as they take, and buffers what a client sends while it
-waits for an answer. Here a head has HEAD_SIZE_BYTES_MAX and HEAD_SECONDS_MAX, and so has what a
-client sends before its turn. Everything private of mitmproxy that this needs is named here and
-looked for at start by `check_internals`.
+Theory of operation. mitmproxy reads hellos and heads of any size for as long as they take, buffers
+what a client sends while it waits for an answer, and goes on after an error with the state that it
+left. Here a hello has HELLO_SIZE_BYTES_MAX, a head HEAD_SIZE_BYTES_MAX and HEAD_SECONDS_MAX, and so
+has what a client sends before its turn. A body whose way to the origin is not open yet stays in the
+client's socket: reading is paused. An error closes the connection.
+
+Everything private of mitmproxy that this needs is named here and looked for at start by
+`check_internals`.
 """
 
+import logging
+import re
 from typing import Any
 
 from h11._receivebuffer import ReceiveBuffer
+from mitmproxy import ctx
+from mitmproxy.connection import Client
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers.http import HttpLayer
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import RequestData, RequestProtocolError
 from mitmproxy.proxy.layers.http._http1 import Http1Server, make_error_response
+from mitmproxy.proxy.layers.tls import ClientTLSLayer
 
 from appliance.protocol.heads import HEAD_SECONDS_MAX, HEAD_SIZE_BYTES_MAX
+
+HELLO_SIZE_BYTES_MAX = 64 * 1024  # As much as Go takes; mitmproxy reads it anew at every packet.
+_REASON_LENGTH_MAX = 200  # mitmproxy's own reasons quote the whole hello, for the log.
+
+# No head holds these; mitmproxy strips some of them off where they change what a field means.
+_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+
+_log = logging.getLogger("https")
 
 
 class MitmproxyChangedError(Exception):
@@ -25,18 +46,61 @@ class MitmproxyChangedError(Exception):
 def check_internals() -> None:
     """Raise MitmproxyChangedError unless the private names used here are where they were."""
     wanted = (
-        *((Http1Server, name) for name in ("read_headers", "wait", "done", "start")),
-        (HttpLayer, "_handle_event"),
+        *((Http1Server, name) for name in ("read_headers", "read_body", "wait", "done", "start")),
+        (ReceiveBuffer, "maybe_extract_lines"),
+        *((HttpLayer, name) for name in ("_handle_event", "event_to_child")),
+        *((ClientTLSLayer, name) for name in ("receive_handshake_data",)),
+        *((Layer, name) for name in ("handle_event",)),
     )
     for owner, name in wanted:
         if not callable(getattr(owner, name, None)):
-            raise MitmproxyChangedError(f"mitmproxy's {owner.__name__} has no {name} any more")
+            raise MitmproxyChangedError(f"its {owner.__name__} has no {name} any more")
+    if "_paused_event_queue" not in Layer.__annotations__:
+        raise MitmproxyChangedError("its Layer has no _paused_event_queue any more")
+
+
+def find_streams(client: Client) -> Any:
+    """The client's `reader` and `writer`, asyncio's own; None once it is gone."""
+    handler = ctx.master.addons.get("proxyserver").connections.get(client.id)
+    return handler and handler.transports.get(client)
+
+
+class BoundedTLSLayer(ClientTLSLayer):
+    """TLS to a client, refusing a hello that is too large."""
+
+    def receive_handshake_data(self, data: bytes) -> Any:
+        size_bytes = len(self.recv_buffer) + len(data)
+        if size_bytes > HELLO_SIZE_BYTES_MAX and not self.client_hello_parsed:
+            return False, "the ClientHello is too large"
+        is_done, reason = yield from super().receive_handshake_data(data)
+        return is_done, reason and reason[:_REASON_LENGTH_MAX]
+
+
+class _ControlCharacterError(Exception):
+    """A head holds what no head may hold."""
+
+
+class _HeadBuffer(ReceiveBuffer):
+    """What came of a client, giving out heads without control characters."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """The lines of a head, or None as long as it is not whole."""
+        lines: list[bytearray] | None = super().maybe_extract_lines()
+        while lines == []:  # An empty line before a head is ignored (RFC 9112 §2.2).
+            lines = super().maybe_extract_lines()
+        if any(_CONTROL.search(line) for line in lines or ()):
+            raise _ControlCharacterError
+        return lines
 
 
 class BoundedHttp1Server(Http1Server):
-    """One client connection; closes it when a head is too large or too slow."""
+    """One client connection; closes it when a head is too large, too slow, or ambiguous."""
 
     _deadline: commands.RequestWakeup | None = None
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.buf = _HeadBuffer()
 
     def _handle_event(self, event: events.Event) -> Any:
         if isinstance(event, events.Wakeup):
@@ -46,13 +110,15 @@ class BoundedHttp1Server(Http1Server):
         yield from super()._handle_event(event)
         if isinstance(event, events.Start):
             yield from self._arm()
-        elif isinstance(event, events.DataReceived):
+        else:
             yield from self._bound()
 
     def _bound(self) -> Any:
         is_reading_head = self.state == self.read_headers
-        if (is_reading_head or self.state == self.wait) and len(self.buf) > HEAD_SIZE_BYTES_MAX:
+        if is_reading_head and len(self.buf) > HEAD_SIZE_BYTES_MAX:
             yield from self._refuse(431, "the request's head is too large")
+        elif self.state == self.wait and len(self.buf) > HEAD_SIZE_BYTES_MAX:
+            yield from self._hang_up("more requests at once than are taken")
         elif not is_reading_head or not self.buf:
             self._deadline = None
         elif self._deadline is None:
@@ -63,21 +129,68 @@ class BoundedHttp1Server(Http1Server):
         yield self._deadline
 
     def _refuse(self, status: int, reason: str) -> Any:
+        """Answer where no response is under way, and close."""
         self._deadline = None
         self.state = self.done
-        self.buf = ReceiveBuffer()
+        self.buf = _HeadBuffer()
         yield commands.SendData(self.conn, make_error_response(status, reason))
         yield commands.CloseConnection(self.conn)
 
+    def _hang_up(self, reason: str) -> Any:
+        """Close without a word, because a response may be under way, and end its stream."""
+        self.state = self.done
+        self.buf = _HeadBuffer()
+        yield commands.CloseConnection(self.conn)
+        yield ReceiveHttp(
+            RequestProtocolError(self.stream_id, reason, code=RequestProtocolError.code)
+        )
+
+    def read_headers(self, event: events.ConnectionEvent) -> Any:
+        try:
+            yield from super().read_headers(event)
+        except _ControlCharacterError:
+            yield from self._refuse(400, "the request's head holds a control character")
+
+    def read_body(self, event: events.Event) -> Any:
+        try:
+            yield from super().read_body(event)
+        except NotImplementedError:
+            yield from self._hang_up("trailers are not taken")
+
     def done(self, event: events.ConnectionEvent) -> Any:
-        self.buf = ReceiveBuffer()  # Whatever still comes of a refused connection is not kept.
+        self.buf = _HeadBuffer()  # Whatever still comes of a refused connection is not kept.
         yield from super().done(event)
 
 
 class BoundedHttpLayer(HttpLayer):
     """An HTTP layer whose client side is a BoundedHttp1Server."""
 
+    _is_held = False
+
     def _handle_event(self, event: events.Event) -> Any:
         if isinstance(event, events.Start):
             self.connections[self.context.client] = BoundedHttp1Server(self.context.fork())
-        yield from super()._handle_event(event)
+        try:
+            yield from super()._handle_event(event)
+        except Exception:  # noqa: BLE001  # Whatever it is, this connection is not to be gone on with.
+            _log.exception("a connection is closed: mitmproxy failed")
+            yield commands.CloseConnection(self.context.client)
+        self._hold_or_release()
+
+    def _hold_or_release(self) -> None:
+        """Read no more of a body while nobody takes it: mitmproxy would queue it all."""
+        is_waiting = any(
+            isinstance(queued, RequestData)
+            for stream in self.streams.values()
+            for queued in stream._paused_event_queue
+        )
+        if not is_waiting and not self._is_held:
+            return
+        self._is_held = is_waiting
+        streams = find_streams(self.context.client)
+        if streams is None or streams.writer.is_closing():
+            return
+        if is_waiting:
+            streams.writer.transport.pause_reading()
+        elif not streams.reader._paused:  # Else it resumes by itself, once it is read empty.
+            streams.writer.transport.resume_reading()

@@ -9,17 +9,16 @@ that would make or use a certificate authority of its own is silenced here.
 import asyncio
 from collections.abc import Callable
 
-from mitmproxy import ctx, http
+from mitmproxy import http
 from mitmproxy.addons import tlsconfig
 from mitmproxy.connection import Client
 from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.proxy.layers.http import HTTPMode
-from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 from OpenSSL.SSL import _NoOverlappingProtocols
 
-from addons.guard import BoundedHttpLayer
+from addons.guard import BoundedHttpLayer, BoundedTLSLayer, find_streams
 from appliance.certs import Leaf
 from appliance.protocol.heads import HEAD_SECONDS_MAX
 
@@ -57,9 +56,10 @@ class Intercept(tlsconfig.TlsConfig):
         """Serve no revocation list of a CA that is not there."""
 
     def client_connected(self, client: Client) -> None:
+        client.error = "outside the networks of access.allow"  # So it stays if the next line fails.
         if not self._is_allowed(client.peername[0]):
-            client.error = "outside the networks of access.allow"
             return
+        client.error = None
         loop = asyncio.get_running_loop()
         self._deadlines[client.id] = loop.call_later(HEAD_SECONDS_MAX, self._abort, client)
 
@@ -78,14 +78,15 @@ class Intercept(tlsconfig.TlsConfig):
         elif len(begun) >= len(_TLS_HANDSHAKE):
             # The server's address is a placeholder until a request passes through.
             nextlayer.context.server.tls = True
-            nextlayer.layer = ClientTLSLayer(nextlayer.context)
+            nextlayer.layer = BoundedTLSLayer(nextlayer.context)
             nextlayer.layer.child_layer = BoundedHttpLayer(nextlayer.context, HTTPMode.transparent)
 
     def tls_start_client(self, tls_start: TlsData) -> None:
         sni = (tls_start.context.client.sni or "").lower()
-        context = self._open() if sni in self._names else SSL.Context(SSL.TLS_SERVER_METHOD)
-        tls_start.ssl_conn = SSL.Connection(context)
-        tls_start.ssl_conn.set_accept_state()
+        # Never without a connection, even if a leaf cannot be had: mitmproxy would leak the socket.
+        tls_start.ssl_conn = _accept(SSL.Context(SSL.TLS_SERVER_METHOD))
+        if sni in self._names:
+            tls_start.ssl_conn = _accept(self._open())
 
     def _open(self) -> SSL.Context:
         leaf = self._leaf()
@@ -99,10 +100,15 @@ class Intercept(tlsconfig.TlsConfig):
             deadline.cancel()
 
     def _abort(self, client: Client) -> None:
-        handler = ctx.master.addons.get("proxyserver").connections.get(client.id)
-        transport = handler and handler.transports.get(client)
-        if transport is not None:
-            transport.writer.transport.abort()
+        streams = find_streams(client)
+        if streams is not None:
+            streams.writer.transport.abort()
+
+
+def _accept(context: SSL.Context) -> SSL.Connection:
+    connection = SSL.Connection(context)
+    connection.set_accept_state()
+    return connection
 
 
 def _make_context(leaf: Leaf) -> SSL.Context:

@@ -4,6 +4,7 @@ The origin's address is resolved past our own DNS and checked before mitmproxy d
 that TLS asks for and verifies stays the origin's.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,7 @@ from appliance.protocol.fields import format_via
 
 _PORTS = {"http": 80, "https": 443}
 # Claims about who asks, made for proxies that would believe them: none is ours to pass on.
-_NEVER_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")
+_NEVER_FORWARDED = re.compile(r"(?i)forwarded|x-forwarded-.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,6 @@ class OriginRoute:
         headers = flow.request.headers
         is_the_name = origin.hostname == self.name
         headers["Host"] = host_field if is_the_name else origin.netloc
-        for name in _NEVER_FORWARDED:
-            headers.pop(name, None)
+        for name in [*filter(_NEVER_FORWARDED.fullmatch, headers)]:
+            del headers[name]
         headers.add("Via", format_via(self.pseudonym))

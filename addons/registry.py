@@ -5,7 +5,7 @@ from mitmproxy import http
 from addons.flows import read_request, write_answer
 from addons.origin import OriginRoute
 from appliance.policy.addresses import AddressRefusedError
-from appliance.protocol.errors import BadGateway, Verdict
+from appliance.protocol.errors import BadGateway, Unavailable, Verdict
 from appliance.registry.registry import Registry
 from appliance.registry.requests import Answer, BlobAnswer, PassThrough
 from appliance.upstream.resolver import NameUnresolvableError
@@ -24,9 +24,17 @@ class RegistryAddon:
         if flow.error is not None:
             return  # mitmproxy itself has refused it already.
         try:
+            await self._answer(flow)
+        except BaseException:
+            # Without an answer mitmproxy would dial; with this one its log says what happened.
+            _write_verdict(flow, Unavailable("this box failed at this request: see its log"))
+            raise
+
+    async def _answer(self, flow: http.HTTPFlow) -> None:
+        try:
             request = read_request(flow, self._origin.pseudonym)
         except Verdict as verdict:
-            write_answer(flow, Answer(verdict.status, verdict.fields(), verdict.body()))
+            _write_verdict(flow, verdict)
             return
         match await self._registry.answer(request):
             case Answer() as answer:
@@ -45,7 +53,10 @@ class RegistryAddon:
         try:
             await self._origin.send(flow)
         except (AddressRefusedError, NameUnresolvableError) as error:
-            verdict = BadGateway(f"{error}: {error.hint}")
-            write_answer(flow, Answer(verdict.status, verdict.fields(), verdict.body()))
+            _write_verdict(flow, BadGateway(f"{error}: {error.hint}"))
             return
         flow.metadata[PASSED] = True
+
+
+def _write_verdict(flow: http.HTTPFlow, verdict: Verdict) -> None:
+    write_answer(flow, Answer(verdict.status, verdict.fields(), verdict.body()))
