@@ -5,6 +5,7 @@ concerns that model is counted apart and never shown.
 """
 
 import datetime
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,8 +14,11 @@ from dataclasses import dataclass, replace
 from appliance.cache.tally import Tally
 from appliance.protocol.digest import Digest
 from appliance.protocol.reference import Reference, Repository
+from appliance.store.faults import StoreError
 from appliance.store.models import ModelRow
 from appliance.store.store import Store, StoreStats
+
+_log = logging.getLogger("cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,16 @@ class Bookkeeper:
             self._pulled.append((reference, self._now()))
 
     def save(self) -> None:
-        """Write what is not yet in the ledger; what it does not take is kept. Blocks.
+        """Write what is not yet in the ledger; what it does not take is kept, and said. Blocks.
 
         Once this returns no other save is under way either.
         """
+        try:
+            self._save()
+        except (StoreError, OSError) as fault:
+            _log.warning("the counts are not saved yet: %s", fault)
+
+    def _save(self) -> None:
         today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date().isoformat()
         with self._saving:
             self.tally.save(lambda counts: self._store.add_totals(today, counts))
@@ -76,7 +86,8 @@ class Bookkeeper:
         )
 
     def models(self) -> list[ModelRow]:
-        """The stored models, the box's own left out."""
+        """The stored models with all their pulls, the box's own left out. Blocks."""
+        self.save()
         return [row for row in self._store.models() if not self._is_own(row)]
 
     def stats(self) -> StoreStats:

@@ -149,7 +149,9 @@ class Manifests:
             if fetched.status == TOO_MANY_REQUESTS and timeout_seconds == STALE_SECONDS:
                 raise OriginUnreachableError("the origin asks us to wait")
             return fetched
-        digest = _check(reference, fetched)
+        digest, media_type = _check(reference, fetched)
+        # The origin calls every manifest text/plain, which only Ollama reads as one.
+        fetched = replace(fetched, content_type=media_type)
         earlier = self._store.find_tag(reference, request.accept)
         if earlier is not None and earlier.digest == digest:
             status, count = CacheStatus.REVALIDATED, Count.MANIFEST_REVALIDATIONS
@@ -203,13 +205,13 @@ class Manifests:
         )
 
 
-def _check(reference: Reference, fetched: FetchedManifest) -> Digest:
-    """The digest of a manifest that is one, and the one that was asked for."""
-    parse_manifest(fetched.content)
+def _check(reference: Reference, fetched: FetchedManifest) -> tuple[Digest, str]:
+    """The digest and media type of a manifest that is one, and the one that was asked for."""
+    manifest = parse_manifest(fetched.content)
     digest = digest_of(fetched.content)
     if isinstance(reference.target, Digest) and reference.target != digest:
         raise ManifestMalformedError("its digest is not the one that was asked for")
-    return digest
+    return digest, manifest.media_type
 
 
 def _lower(one: Version | None, other: Version | None) -> Version | None:
