@@ -47,7 +47,7 @@ def check_internals() -> None:
     """Raise MitmproxyChangedError unless the private names used here are where they were."""
     wanted = (
         *((Http1Server, name) for name in ("read_headers", "read_body", "wait", "done", "start")),
-        (ReceiveBuffer, "maybe_extract_lines"),
+        *((ReceiveBuffer, name) for name in ("maybe_extract_lines", "_extract")),
         *((HttpLayer, name) for name in ("_handle_event", "event_to_child")),
         *((ClientTLSLayer, name) for name in ("receive_handshake_data",)),
         *((Layer, name) for name in ("handle_event",)),
@@ -81,13 +81,16 @@ class _ControlCharacterError(Exception):
 
 
 class _HeadBuffer(ReceiveBuffer):
-    """What came of a client, giving out heads without control characters."""
+    """What came of a client, giving out heads and trailers without control characters."""
+
+    def skip_empty_lines(self) -> None:
+        """Let go of those before a head (RFC 9112 §2.2): h11 takes each for a head of its own."""
+        while self._data.startswith((b"\r", b"\n")):
+            self._extract(1)
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
         """The lines of a head, or None as long as it is not whole."""
         lines: list[bytearray] | None = super().maybe_extract_lines()
-        while lines == []:  # An empty line before a head is ignored (RFC 9112 §2.2).
-            lines = super().maybe_extract_lines()
         if any(_CONTROL.search(line) for line in lines or ()):
             raise _ControlCharacterError
         return lines
@@ -96,6 +99,7 @@ class _HeadBuffer(ReceiveBuffer):
 class BoundedHttp1Server(Http1Server):
     """One client connection; closes it when a head is too large, too slow, or ambiguous."""
 
+    buf: _HeadBuffer
     _deadline: commands.RequestWakeup | None = None
 
     def __init__(self, context: Context) -> None:
@@ -146,6 +150,7 @@ class BoundedHttp1Server(Http1Server):
         )
 
     def read_headers(self, event: events.ConnectionEvent) -> Any:
+        self.buf.skip_empty_lines()
         try:
             yield from super().read_headers(event)
         except _ControlCharacterError:
@@ -154,7 +159,7 @@ class BoundedHttp1Server(Http1Server):
     def read_body(self, event: events.Event) -> Any:
         try:
             yield from super().read_body(event)
-        except NotImplementedError:
+        except (NotImplementedError, _ControlCharacterError):
             yield from self._hang_up("trailers are not taken")
 
     def done(self, event: events.ConnectionEvent) -> Any:

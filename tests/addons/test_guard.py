@@ -130,6 +130,12 @@ async def test_pipelined_requests_are_answered_in_order(door: Door) -> None:
         assert [(await wire.ask(b"")).status for _ in range(3)] == [200, 400, 200]
 
 
+async def test_empty_lines_before_a_head_are_ignored(door: Door) -> None:
+    async with door.dial() as wire:
+        assert (await wire.ask(b"\r\n\n\r\n" + PING)).status == 200
+        assert (await wire.ask(b"\r\n" + PING)).status == 200
+
+
 async def test_what_comes_before_its_turn_is_bounded(
     open_door: OpenDoor, no_crash: pytest.LogCaptureFixture
 ) -> None:
@@ -185,8 +191,9 @@ async def test_a_body_stays_with_its_client_until_the_way_is_open(
         assert origin.requests[0].body_size_bytes == size_bytes
 
 
+@pytest.mark.parametrize("trailer", [b"X-Trailer: a", b"X-Trailer: \0"])
 async def test_trailers_close_the_connection(
-    open_door: OpenDoor, no_crash: pytest.LogCaptureFixture
+    open_door: OpenDoor, no_crash: pytest.LogCaptureFixture, trailer: bytes
 ) -> None:
     chunked = request("PATCH", "/v2/a/b/blobs/uploads/x", "Transfer-Encoding: chunked")
     async with (
@@ -194,7 +201,7 @@ async def test_trailers_close_the_connection(
         open_door(f"http://{NAME}:{origin.port}") as door,
         door.dial() as wire,
     ):
-        wire.send(chunked + b"1\r\na\r\n0\r\nX-Trailer: a\r\n\r\n")
+        wire.send(chunked + b"1\r\na\r\n0\r\n" + trailer + b"\r\n\r\n")
         assert await wire.answer() is None
         assert await door.still_serves()
 
@@ -213,7 +220,7 @@ async def test_an_origin_that_breaks_mitmproxy_closes_the_connection(open_door: 
 
 
 @given(contents=st.lists(requests_of_any_kind(), min_size=1, max_size=4))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_give_a_valid_answer_or_a_closed_connection(
     open_door: OpenDoor,
     no_crash: pytest.LogCaptureFixture,
