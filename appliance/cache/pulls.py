@@ -78,7 +78,7 @@ class Cache:
         await self._group.__aexit__(None, None, None)
         for fill in self.fills:  # Of tasks that were cancelled before their first step.
             await asyncio.to_thread(fill.abandon)
-        await asyncio.to_thread(self._save)
+        await asyncio.to_thread(self.books.save)
 
     @property
     def fills(self) -> tuple[Fill, ...]:
@@ -176,13 +176,7 @@ class Cache:
     async def _save_sometimes(self) -> None:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
-            await asyncio.to_thread(self._save)
-
-    def _save(self) -> None:
-        try:
-            self.books.save()
-        except (StoreError, OSError) as fault:
-            _log.warning("the counts are not saved yet: %s", fault)
+            await asyncio.to_thread(self.books.save)
 
     async def _run(self, digest: Digest, fill: Fill) -> None:
         try:
