@@ -16,7 +16,8 @@
     └── ledger/                     LMDB: what no file says: totals, tag moves, pulls; precious
 
 Names of files are made of hexadecimal digits that we computed or checked, never of a client's text.
-The shard `ab` is the first two of them: 256 directories keep each one small.
+The shard `ab` is the first two of them: 256 directories keep each one small. A shard is made when
+its first file comes.
 """
 
 from collections.abc import Iterator
@@ -115,9 +116,7 @@ class Layout:
         return self.drafts / str(number)
 
     def directories(self) -> Iterator[Path]:
-        """Every directory of the tree, parents first."""
+        """Every directory of the tree but the shards, parents first."""
         yield from (self.root, self.blobs.parent, self.manifests.parent)
-        for sharded in (self.blobs, self.manifests, self.tags):
-            yield sharded
-            yield from (sharded / f"{number:02x}" for number in range(256))
+        yield from (self.blobs, self.manifests, self.tags)
         yield from (self.pending, self.quarantine, self.drafts, self.index, self.ledger)

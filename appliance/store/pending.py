@@ -206,6 +206,7 @@ class PendingBlob:
 
     def _publish(self, record: BlobRecord, on_step: Callable[[CommitStep], None]) -> None:
         premises, target = self._premises, self._premises.layout.blob(self.digest)
+        premises.make_shard(target)
         premises.disk.rename(self._path, target)
         self._path = target  # What a later `cancel` has to remove.
         on_step(CommitStep.RENAMED)

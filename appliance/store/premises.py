@@ -25,7 +25,13 @@ class Premises:
         """Put a small file in place, durably: whole or not at all. Raises StoreFullError."""
         draft = self.layout.draft(next(self._drafts))
         with self.full_disk_named(len(content)):
+            self.make_shard(path)
             write_whole(self.disk, path, content, draft=draft)
+
+    def make_shard(self, path: Path) -> None:
+        """Make the directory that `path` goes into, durably, if it is the first to go there."""
+        if self.disk.make_directory(path.parent):
+            self.disk.sync_directory(path.parent.parent)
 
     @contextlib.contextmanager
     def full_disk_named(self, needed_bytes: int) -> Iterator[None]:

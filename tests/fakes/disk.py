@@ -6,6 +6,8 @@ from pathlib import Path
 
 from appliance.store.disk import Disk
 
+DIRECTORY = -1  # In place of an inode's number: contents of directories are names of their own.
+
 
 class FailingDisk(Disk):
     """Fails the named operation with an errno once it was called a number of times before.
@@ -97,18 +99,26 @@ class ForgetfulDisk(Disk):
         sizes = _sizes_under(root)
         for directory in (root, *(path for path in root.rglob("*") if path.is_dir())):
             target = after / directory.relative_to(root)
+            synced = self._names.get(directory.parent, {})
+            if directory != root and not names_survive and directory.name not in synced:
+                continue
             target.mkdir()
             if directory.parent == root and directory.name in ("index", "ledger"):
                 shutil.copytree(directory, target, dirs_exist_ok=True)
                 continue
             names = _names_in(directory) if names_survive else self._names.get(directory, {})
             for name, inode in names.items():
+                if inode == DIRECTORY:
+                    continue
                 remembered = self._contents.get(inode, b"\0" * sizes.get(inode, 0))
                 (target / name).write_bytes(remembered)
 
 
 def _names_in(directory: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_ino for path in directory.iterdir() if path.is_file()}
+    return {
+        path.name: DIRECTORY if path.is_dir() else path.stat().st_ino
+        for path in directory.iterdir()
+    }
 
 
 def _sizes_under(root: Path) -> dict[int, int]:

@@ -49,6 +49,12 @@ def store_blob(store: Store, content: bytes, *, at: float = NOON) -> BlobRecord:
     return pending.commit(stored_at=at)
 
 
+def plant(path: Path, content: bytes) -> None:
+    """Put a file where the store keeps such files, behind its back."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+
+
 def premises_at(root: Path, disk: Disk | None = None) -> Premises:
     """The ground of a store that nobody has locked; close its catalog."""
     layout, disk = Layout(root), disk or Disk()

@@ -8,7 +8,7 @@ from appliance.protocol.digest import digest_of
 from appliance.protocol.errors import BlobUnknown
 from appliance.store.blobs import Blobs, empty_quarantine, quarantine, record_of
 from appliance.store.premises import Premises
-from tests.appliance.store.samples import NOON
+from tests.appliance.store.samples import NOON, plant
 
 CONTENT = b"weights"
 DIGEST = digest_of(CONTENT)
@@ -17,7 +17,7 @@ DIGEST = digest_of(CONTENT)
 @pytest.fixture
 def blobs(premises: Premises) -> Blobs:
     path = premises.layout.blob(DIGEST)
-    path.write_bytes(CONTENT)
+    plant(path, CONTENT)
     os.utime(path, (NOON, NOON))
     premises.catalog.record_blobs([record_of(DIGEST, path)])
     return Blobs(premises)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.policy.spans import SpanSet
@@ -115,6 +115,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(max_examples=max(40, settings().max_examples // 3))
 @given(st.data())
 def test_a_note_with_one_wrong_value_is_a_record_or_absent(data: st.DataObject) -> None:
     tag = tag_of(b"{}")

@@ -30,9 +30,11 @@ def test_everything_lies_in_a_place_of_its_own() -> None:
     assert all(place.is_relative_to("/state") for place in places)
 
 
-def test_every_file_has_its_directory_in_the_list() -> None:
+def test_every_file_has_its_directory_in_the_list_or_a_shard() -> None:
     directories = set(LAYOUT.directories())
     for place in (LAYOUT.blob(DIGEST), LAYOUT.manifest(DIGEST), LAYOUT.tag(DIGEST)):
+        assert place.parent.parent in directories
+    for place in (LAYOUT.pending_bytes(DIGEST), LAYOUT.quarantined(DIGEST), LAYOUT.draft(0)):
         assert place.parent in directories
 
 

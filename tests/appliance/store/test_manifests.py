@@ -148,7 +148,7 @@ async def test_a_manifest_that_cannot_be_opened_is_a_fault_and_stays(
     manifests: Manifests, premises: Premises
 ) -> None:
     path = premises.layout.manifest(digest_of(ONE))
-    path.mkdir()
+    path.mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
         await manifests.read(digest_of(ONE))
     with pytest.raises(IsADirectoryError):

@@ -1,13 +1,16 @@
 """Recovery: each thing an earlier life can leave, finished or swept, and said."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from appliance.protocol.digest import digest_of
+from appliance.protocol.digest import Digest, digest_of
+from appliance.store.encodings import encode_tag_file
 from appliance.store.layout import Layout, tag_key
 from appliance.store.recovery import digest_named
 from appliance.store.store import Store, open_store
@@ -17,6 +20,7 @@ from tests.appliance.store.samples import (
     NOON,
     TINY,
     manifest_of,
+    plant,
     store_blob,
     tag_of,
 )
@@ -54,7 +58,7 @@ def flip(path: Path) -> None:
 def forge_tag(layout: Layout) -> None:
     """The next manifest, published up to the tag file: the index has not heard of it."""
     content = manifest_of(b"next")
-    layout.manifest(digest_of(content)).write_bytes(content)
+    plant(layout.manifest(digest_of(content)), content)
     tag = layout.tag(tag_key(LATEST, TAG.accept))
     new = tag.read_bytes().replace(
         str(digest_of(MANIFEST)).encode(), str(digest_of(content)).encode()
@@ -63,6 +67,11 @@ def forge_tag(layout: Layout) -> None:
         f'"size_bytes": {len(MANIFEST)}'.encode(), f'"size_bytes": {len(content)}'.encode()
     )
     tag.write_bytes(new)
+
+
+def rename_tag(layout: Layout) -> None:
+    layout.tag(STRAY).parent.mkdir()
+    layout.tag(tag_key(LATEST, TAG.accept)).rename(layout.tag(STRAY))
 
 
 @dataclass(frozen=True)
@@ -79,13 +88,13 @@ HALVES = digest_of(b"halves")
 CASES = [
     Case(
         "a blob file without a record",
-        lambda at: at.blob(STRAY).write_bytes(b"stray"),
+        lambda at: plant(at.blob(STRAY), b"stray"),
         f"Recorded {STRAY} (5 bytes)",
         lambda store: is_whole(store) and store.find_blob(STRAY) is not None,
     ),
     Case(
         "a blob file without a record, and of other bytes",
-        lambda at: at.blob(STRAY).write_bytes(b"strax"),
+        lambda at: plant(at.blob(STRAY), b"strax"),
         f"Quarantined {STRAY}",
         lambda store: store.find_blob(STRAY) is None and store.stats().quarantined_count == 1,
     ),
@@ -109,7 +118,7 @@ CASES = [
     ),
     Case(
         "a manifest that no tag names",
-        lambda at: at.manifest(STRAY).write_bytes(b"stray"),
+        lambda at: plant(at.manifest(STRAY), b"stray"),
         f"Removed manifests/sha256/{STRAY.encoded[:2]}/{STRAY.encoded}: no tag names it",
         is_whole,
     ),
@@ -133,7 +142,7 @@ CASES = [
     ),
     Case(
         "a tag file under another's name",
-        lambda at: at.tag(tag_key(LATEST, TAG.accept)).rename(at.tag(STRAY)),
+        rename_tag,
         "not what its name says",
         lambda store: store.find_tag(LATEST, TAG.accept) is None,
     ),
@@ -243,6 +252,54 @@ def test_a_rebuilt_index_believes_names_and_asks_manifests_for_sizes(layout: Lay
         assert store.find_blob(DIGEST) is None
         assert store.stats().quarantined_count == 1
         assert store.find_tag(LATEST, TAG.accept) is not None
+
+
+def test_a_bad_sector_under_an_unrecorded_blob_does_not_stop_the_start(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> Digest:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    plant(layout.blob(STRAY), b"stray")
+    monkeypatch.setattr("appliance.store.recovery.digest_of_file", fail)
+    with open_store(layout.root) as store:
+        assert store.find_blob(STRAY) is None
+        assert is_whole(store)
+
+
+def test_files_that_may_not_be_read_stop_the_start_and_stay(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody ran the box as another user once: nothing of that is damage."""
+
+    def refuse(path: Path) -> Digest:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    plant(layout.blob(STRAY), b"stray")
+    monkeypatch.setattr("appliance.store.recovery.digest_of_file", refuse)
+    with pytest.raises(PermissionError):
+        open_store(layout.root)
+    assert layout.blob(STRAY).exists()
+
+
+def test_a_tag_on_a_page_that_is_no_manifest_goes(layout: Layout) -> None:
+    page = b"<html>"
+    plant(layout.manifest(digest_of(page)), page)
+    plant(
+        layout.tag(tag_key(LATEST, "application/other")),
+        encode_tag_file(tag_of(page, accept="application/other")),
+    )
+    with open_store(layout.root) as store:
+        assert store.find_tag(LATEST, "application/other") is None
+        assert is_whole(store)
+
+
+def test_names_that_are_no_blobs_are_left_to_whoever_put_them_there(layout: Layout) -> None:
+    plant(layout.blobs / "00" / "notes.txt", b"?")
+    (layout.drafts / "directory").mkdir()
+    with open_store(layout.root) as store:
+        assert store.recovery == ()
+        assert store.verify().problems == ("blobs/sha256/00/notes.txt is no blob's name.",)
 
 
 def test_a_file_name_is_a_digest_in_its_own_shard_or_none() -> None:

@@ -1,14 +1,24 @@
 """Verify: whatever is done to the files behind the store's back is told, in a sentence."""
 
+import errno
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from appliance.protocol.digest import digest_of
+from appliance.protocol.digest import Digest, digest_of
+from appliance.protocol.manifest import parse_manifest
+from appliance.store.catalog import Catalog
 from appliance.store.layout import Layout, tag_key
+from appliance.store.ledger import Ledger
+from appliance.store.manifests import Manifests, manifest_record
+from appliance.store.premises import Premises
+from appliance.store.records import ManifestRecord
 from appliance.store.store import Store
-from tests.appliance.store.samples import CONTENT, TINY, manifest_of, store_blob, tag_of
+from appliance.store.verify import verify
+from tests.appliance.store.samples import CONTENT, TINY, manifest_of, plant, store_blob, tag_of
 
 DIGEST = digest_of(CONTENT)
 MANIFEST = manifest_of(CONTENT)
@@ -49,10 +59,10 @@ def test_a_sound_store_has_no_problems(store: Store, layout: Layout) -> None:
         ),
         pytest.param(lambda at: at.blob(DIGEST).unlink(), "file is gone", id="a lost blob"),
         pytest.param(
-            lambda at: at.blob(STRAY).write_bytes(b"stray"), "has no record", id="a stray blob"
+            lambda at: plant(at.blob(STRAY), b"stray"), "has no record", id="a stray blob"
         ),
         pytest.param(
-            lambda at: (at.blobs / "00" / "x").touch(), "no blob's name", id="a strange name"
+            lambda at: plant(at.blobs / "00" / "x", b""), "no blob's name", id="a strange name"
         ),
         pytest.param(
             lambda at: flip(at.manifest(TAG.digest)), "holds the bytes of", id="a bent manifest"
@@ -61,7 +71,7 @@ def test_a_sound_store_has_no_problems(store: Store, layout: Layout) -> None:
             lambda at: at.manifest(TAG.digest).unlink(), "file is gone", id="a lost manifest"
         ),
         pytest.param(
-            lambda at: at.manifest(STRAY).touch(), "no recorded manifest", id="a stray manifest"
+            lambda at: plant(at.manifest(STRAY), b""), "no recorded manifest", id="a stray manifest"
         ),
         pytest.param(lambda at: at.tag(TAG_KEY).unlink(), "file is gone", id="a lost tag"),
         pytest.param(
@@ -98,7 +108,61 @@ def test_damage_is_told(
     assert all(problem.endswith(".") for problem in problems)
 
 
-def test_a_blob_that_cannot_be_read_is_told(store: Store, layout: Layout) -> None:
-    layout.blob(DIGEST).unlink()
-    layout.blob(DIGEST).symlink_to("/proc/self/mem")
-    assert any(str(DIGEST) in problem for problem in store.verify().problems)
+def test_a_blob_that_cannot_be_read_is_told(
+    store: Store, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> Digest:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr("appliance.store.verify.digest_of_file", fail)
+    assert store.verify().problems == (f"The blob {DIGEST} cannot be read: Input/output error.",)
+
+
+def of(content: bytes) -> ManifestRecord:
+    manifest = parse_manifest(content)
+    return manifest_record(TINY, digest_of(content), content, manifest)
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        pytest.param(
+            lambda at: at.settle([TAG], []), "names", id="a tag whose manifest has no record"
+        ),
+        pytest.param(
+            lambda at: at.settle([], [of(MANIFEST)]), "has no record", id="a tag without a record"
+        ),
+        pytest.param(
+            lambda at: at.settle([TAG], [replace(of(MANIFEST), size_bytes=1)]),
+            "with 1 bytes",
+            id="another size",
+        ),
+        pytest.param(
+            lambda at: at.settle([TAG], [replace(of(MANIFEST), blobs=())]),
+            "does not list",
+            id="blobs that are not listed",
+        ),
+        pytest.param(
+            lambda at: at.settle([TAG], [of(MANIFEST), replace(of(MANIFEST), digest=STRAY)]),
+            "file is gone",
+            id="a manifest without a file",
+        ),
+    ],
+)
+async def test_an_index_that_says_other_things_than_the_files_is_told(
+    premises: Premises, ledger: Ledger, record: Callable[[Catalog], None], told: str
+) -> None:
+    await Manifests(premises, ledger).write(TAG, MANIFEST)
+    assert verify(premises).problems == ()
+    record(premises.catalog)
+    problems = verify(premises).problems
+    assert any(told in problem for problem in problems), problems
+
+
+async def test_a_file_that_is_no_manifest_is_told(premises: Premises) -> None:
+    page = b"<html>"
+    plant(premises.layout.manifest(digest_of(page)), page)
+    found = ManifestRecord(TINY, digest_of(page), len(page), ())
+    premises.catalog.settle([], [found])
+    (problem,) = verify(premises).problems
+    assert "not JSON" in problem
