@@ -5,8 +5,9 @@ The socket is the state directory's, mode 0600: who may write there may ask here
 
 import asyncio
 import json
-import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from aiohttp import web
 SOCKET_NAME = "control.sock"
 PREFIX = "/api/v1/"
 CALL_SECONDS = 10.0  # A status takes milliseconds; past this the box hangs.
+STOP_SECONDS = 1.0  # What an answer under way may still take when the box stops.
 
 type Ask = Callable[[], Awaitable[Any]]
 
@@ -26,6 +28,12 @@ class BoxNotRunningError(Exception):
     hint = "start it: ollama-appliance run"
 
 
+class BoxPuzzledError(BoxNotRunningError):
+    """A box runs, and does not answer this question."""
+
+    hint = "is it of this version? restart it, or see its log"
+
+
 class Control:
     """Serves questions about the box, each by its name. Use with `async with`."""
 
@@ -34,19 +42,19 @@ class Control:
         self._questions = questions
 
     async def __aenter__(self) -> "Control":
-        self._path.unlink(missing_ok=True)  # Of a box that was killed: we hold the lock now.
         app = web.Application(client_max_size=1)
         app.router.add_get(PREFIX + "{question}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         await self._runner.setup()
-        mask = os.umask(0o177)
-        try:
-            await web.UnixSite(self._runner, str(self._path)).start()
-        finally:
-            os.umask(mask)
+        assert self._runner.server is not None, "it is set up"
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(
+            self._runner.server, sock=_listen_privately(self._path)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._server.close()
         await self._runner.cleanup()
         self._path.unlink(missing_ok=True)
 
@@ -57,11 +65,32 @@ class Control:
         return web.json_response(await ask())
 
 
+def _listen_privately(path: Path) -> socket.socket:
+    """Listen at `path`, in place of whatever a box that was killed left there.
+
+    It takes its name only when it is closed to others; a umask would hold for all threads.
+    """
+    scratch = path.with_suffix(".new")
+    scratch.unlink(missing_ok=True)
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.bind(str(scratch))
+        scratch.chmod(0o600)
+        opened.listen()
+        opened.setblocking(False)
+        scratch.rename(path)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
 async def ask_box(state_dir: Path, question: str) -> Any:
     """Ask the running box; its answer as parsed JSON.
 
     Raises:
         BoxNotRunningError: no box runs on this state directory, or it hangs.
+        BoxPuzzledError: it does not know the question, or fails at it.
     """
     connector = aiohttp.UnixConnector(str(state_dir / SOCKET_NAME))
     timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
@@ -70,7 +99,8 @@ async def ask_box(state_dir: Path, question: str) -> Any:
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
             session.get(f"http://box{PREFIX}{question}") as reply,
         ):
-            reply.raise_for_status()
+            if reply.status != HTTPStatus.OK:
+                raise BoxPuzzledError(f"the box answers {reply.status} to {question!r}")
             return json.loads(await reply.read())
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise BoxNotRunningError(f"no box answers at {state_dir / SOCKET_NAME}") from error

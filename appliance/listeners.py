@@ -51,6 +51,8 @@ def open_listener(addresses: Sequence[str], port: int, *, key: str) -> Listener:
             raise PortUnavailableError(port, error.strerror or str(error), _hint(error, key)) from (
                 error
             )
+    if not opened:
+        raise PortUnavailableError(port, "this machine has no network at all", f"check {key}")
     return Listener(port, tuple(opened))
 
 

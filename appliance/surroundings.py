@@ -1,5 +1,6 @@
 """The network around the box, as it is now: its own addresses, and who counts as local."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,8 @@ from appliance.policy.addresses import (
 )
 
 LOOK_SECONDS = 5.0  # Between two looks: prefixes change daily at most, requests come by the 1,000.
+
+_log = logging.getLogger("box")
 
 
 class Surroundings:
@@ -62,8 +65,13 @@ class Surroundings:
     def _look(self) -> None:
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return
+        try:
+            self._interfaces = self._read_interfaces()
+        except OSError as error:
+            if not self._interfaces:
+                raise
+            _log.warning("the interfaces cannot be read, they count as they were: %s", error)
         self._looked_at = time.monotonic()
-        self._interfaces = self._read_interfaces()
         self._networks = self._allow or local_networks(self._interfaces)
         texts = (text for each in self._interfaces for text in each.texts)
         self._own = frozenset(str(parse_address(text)) for text in texts)

@@ -1,15 +1,18 @@
 """The side server's routes, as one list, and who may ask."""
 
+import logging
 from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from appliance.protocol.errors import Denied
+from appliance.protocol.errors import Denied, Unavailable, Verdict
 from appliance.web.clear import ClearDoor
 from appliance.web.facts import Facts
 from appliance.web.page import Page
 from appliance.web.views import Views
+
+_log = logging.getLogger("web")
 
 
 def make_app(facts: Facts, clear: ClearDoor, is_allowed: Callable[[str], bool]) -> web.Application:
@@ -34,10 +37,19 @@ def _make_gate(is_allowed: Callable[[str], bool]) -> Middleware:
     @web.middleware
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not is_allowed(request.remote or ""):
-            verdict = Denied("this box serves its own network: see access.allow")
-            return web.Response(
-                status=verdict.status, body=verdict.body(), headers=verdict.fields()
-            )
-        return await handler(request)
+            return _refuse(Denied("this box serves its own network: see access.allow"))
+        try:
+            return await handler(request)
+        except (web.HTTPException, ConnectionError):
+            raise  # An answer, and a client that is gone.
+        except Exception:  # noqa: BLE001  # The last door: it is logged, and never shown.
+            _log.exception("%s %s failed", request.method, request.path)
+            if request.writer.output_size:
+                raise ConnectionResetError("too late for another answer") from None
+            return _refuse(Unavailable("this box failed at this request: see its log"))
 
     return gate
+
+
+def _refuse(verdict: Verdict) -> web.Response:
+    return web.Response(status=verdict.status, body=verdict.body(), headers=verdict.fields())

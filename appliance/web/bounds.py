@@ -9,10 +9,12 @@ without being documented are used in this file only.
 import asyncio
 import socket
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
+from appliance.protocol.errors import RequestInvalid
 from appliance.protocol.heads import HEAD_SECONDS_MAX, HEAD_SIZE_BYTES_MAX, IDLE_SECONDS_MAX
 
 BACKLOG = 1024  # A classroom that starts at once.
@@ -47,6 +49,21 @@ class BoundedHandler(web.RequestHandler):
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_SIZE_BYTES_MAX:
             self._abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no request like all else that is refused, and without a traceback."""
+        if status != HTTPStatus.BAD_REQUEST:
+            return super().handle_error(request, status, exc, message)
+        verdict = RequestInvalid("this cannot be read as an HTTP request")
+        response = web.Response(status=status, body=verdict.body(), headers=verdict.fields())
+        response.force_close()
+        return response
 
     def _arm(self) -> None:
         self._head_bytes = 0

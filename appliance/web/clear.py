@@ -36,10 +36,8 @@ class ClearDoor:
 def read_request(request: web.Request) -> Request:
     """The registry's view of an aiohttp request. Raises RequestInvalid, FieldsTooLarge."""
     host = check_head(request.raw_headers)
-    transport = request.transport
-    assert transport is not None, "the client is still there while its head is read"
-    dialled = transport.get_extra_info("sockname") or ("",)
-    fields = request.headers
+    transport = request.transport  # None: the client is gone, and any answer goes nowhere.
+    dialled = (transport and transport.get_extra_info("sockname")) or ("",)
     return Request(
         door=Door.HTTP,
         method=request.method,
@@ -48,11 +46,17 @@ def read_request(request: web.Request) -> Request:
         host_port=host.port,
         client_address=request.remote or "",
         dialled=dialled[0],
-        user_agent=fields.get("User-Agent", ""),
-        accept=", ".join(fields.getall("Accept", [])),
-        range_field=fields.get("Range"),
-        has_authorization="Authorization" in fields,
+        user_agent=_read(request, "User-Agent"),
+        accept=_read(request, "Accept"),
+        range_field=_read(request, "Range") or None,
+        has_authorization="Authorization" in request.headers,
     )
+
+
+def _read(request: web.Request, name: str) -> str:
+    """A field's values as text that can be written anywhere: no bytes that are no UTF-8."""
+    joined = ", ".join(request.headers.getall(name, []))
+    return joined.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _respond(answer: Answer) -> web.StreamResponse:

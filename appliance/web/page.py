@@ -36,28 +36,34 @@ class Page:
         self._style = _read_asset("box.css")
 
     async def show(self, request: web.Request) -> web.Response:
-        content = await asyncio.to_thread(self._template.render, **self._content(request))
+        content = self._content(request)
+        text = await asyncio.to_thread(self._render, content)
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
-        return web.Response(text=content, content_type="text/html", headers=headers)
+        return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def style(self, request: web.Request) -> web.Response:
         return web.Response(text=self._style, content_type="text/css")
 
     def _content(self, request: web.Request) -> dict[str, Any]:
-        facts = self._facts
-        checks = facts.checks()
-        address = self._views.dialled(request)[0]
+        """What the loop knows."""
+        checks = self._facts.checks()
+        fills = self._facts.cache.fills
         return {
-            "facts": facts,
             "status": judge_health(checks).value,
             "checks": checks,
-            "stats": self._views.describe_stats(),
-            "models": facts.cache.books.models(),
-            "fills": [(fill.pending, fill.pending.held.size_bytes) for fill in facts.cache.fills],
-            "address": f"[{address}]" if ":" in address else address,
-            "bare_address": address,
+            "fills": [(fill.pending, fill.pending.held.size_bytes) for fill in fills],
+            "bare_address": self._views.dialled(request)[0],
             "base_url": self._views.base_url(request),
         }
+
+    def _render(self, content: dict[str, Any]) -> str:
+        """The page, with what the store knows. Blocks."""
+        return self._template.render(
+            content,
+            facts=self._facts,
+            stats=self._views.describe_stats(),
+            models=self._facts.cache.books.models(),
+        )
 
 
 def format_size(size_bytes: float) -> str:

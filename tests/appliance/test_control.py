@@ -1,0 +1,124 @@
+"""The control socket: who may ask, what is answered, what is left behind."""
+
+import asyncio
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from appliance.control import (
+    PREFIX,
+    SOCKET_NAME,
+    BoxNotRunningError,
+    BoxPuzzledError,
+    Control,
+    ask_box,
+    call_box,
+)
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """A short path: the name of a Unix socket has at most 108 bytes."""
+    with TemporaryDirectory(prefix="box-") as name:
+        yield Path(name)
+
+
+async def _status() -> Any:
+    return {"status": "healthy", "pulls": 3}
+
+
+async def _broken() -> Any:
+    raise OSError("the disk is gone")
+
+
+QUESTIONS = {"status": _status, "broken": _broken}
+
+
+async def test_a_question_gets_its_answer(state_dir: Path) -> None:
+    async with Control(state_dir, QUESTIONS):
+        assert await ask_box(state_dir, "status") == {"status": "healthy", "pulls": 3}
+
+
+async def test_the_socket_is_its_owner_s_alone(state_dir: Path) -> None:
+    async with Control(state_dir, QUESTIONS):
+        mode = (state_dir / SOCKET_NAME).stat().st_mode
+        assert stat.S_ISSOCK(mode)
+        assert stat.S_IMODE(mode) == 0o600
+
+
+def test_nothing_is_left_behind(state_dir: Path) -> None:
+    async def open_and_close() -> None:
+        async with Control(state_dir, QUESTIONS):
+            pass
+
+    asyncio.run(open_and_close())
+    assert list(state_dir.iterdir()) == []
+
+
+async def test_what_a_killed_box_left_is_replaced(state_dir: Path) -> None:
+    for name in (SOCKET_NAME, "control.new"):
+        left = socket.socket(socket.AF_UNIX)
+        left.bind(str(state_dir / name))
+        left.close()
+    with pytest.raises(BoxNotRunningError):
+        await ask_box(state_dir, "status")
+    async with Control(state_dir, QUESTIONS):
+        assert await ask_box(state_dir, "status")
+
+
+async def test_an_unknown_question_is_404_and_says_what_is_known(state_dir: Path) -> None:
+    async with Control(state_dir, QUESTIONS):
+        reader, writer = await asyncio.open_unix_connection(str(state_dir / SOCKET_NAME))
+        writer.write(f"GET {PREFIX}weather HTTP/1.0\r\n\r\n".encode())
+        told = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        with pytest.raises(BoxPuzzledError, match="404"):
+            await ask_box(state_dir, "weather")
+    assert told.startswith(b"HTTP/1.0 404")
+    assert told.endswith(b"this box answers: status, broken\n")
+
+
+async def test_a_question_that_fails_is_not_taken_for_a_box_that_is_not_there(
+    state_dir: Path,
+) -> None:
+    async with Control(state_dir, QUESTIONS):
+        with pytest.raises(BoxPuzzledError, match="500") as caught:
+            await ask_box(state_dir, "broken")
+    assert "log" in caught.value.hint
+
+
+async def test_without_a_box_the_error_says_how_to_start_one(state_dir: Path) -> None:
+    with pytest.raises(BoxNotRunningError) as caught:
+        await ask_box(state_dir, "status")
+    assert "ollama-appliance run" in caught.value.hint
+
+
+async def test_a_box_that_hangs_is_not_waited_for(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang() -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("appliance.control.CALL_SECONDS", 0.05)
+    monkeypatch.setattr("appliance.control.STOP_SECONDS", 0.05)
+    async with Control(state_dir, {"hang": hang}):
+        with pytest.raises(BoxNotRunningError):
+            await ask_box(state_dir, "hang")
+
+
+def test_callers_without_a_loop_may_ask(state_dir: Path) -> None:
+    with pytest.raises(BoxNotRunningError):
+        call_box(state_dir, "status")
+
+
+async def test_a_directory_that_is_not_there_is_an_error_and_leaves_no_socket(
+    state_dir: Path,
+) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        await Control(state_dir / "absent", QUESTIONS).__aenter__()
