@@ -1,0 +1,370 @@
+"""One request in, one reply out: every row of what the two doors may be asked."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.cache.pulls import Cache
+from appliance.cache.tally import Count
+from appliance.policy.delivery import DeliveryPolicy, Door, Fallback
+from appliance.protocol.digest import digest_of
+from appliance.protocol.manifest import MANIFEST_TYPE
+from appliance.registry.blobs import BlobRoutes
+from appliance.registry.registry import Registry
+from appliance.registry.requests import Answer, BlobAnswer, PassThrough, Request
+from appliance.upstream.source import Refusal
+from tests.appliance.cache.pulling import (
+    CONTENT,
+    DIGEST,
+    LATEST,
+    OLLAMA,
+    Clock,
+    find,
+    pull,
+)
+from tests.appliance.registry.requesting import (
+    BLOB,
+    BY_ADDRESS,
+    BY_HTTPS,
+    CURL,
+    IN_THE_CLEAR,
+    MANIFEST,
+    OLLAMA_NEW,
+    answered,
+    body_of,
+    granted,
+    message_of,
+)
+from tests.appliance.store.samples import manifest_of
+from tests.fakes.source import FakeSource
+
+TINY_MANIFEST = manifest_of(CONTENT, b"")
+UNLISTED = digest_of(b"private")
+SIZE = len(CONTENT)
+
+
+async def test_a_manifest_is_answered_byte_for_byte(registry: Registry) -> None:
+    for door in (BY_HTTPS, IN_THE_CLEAR):
+        answer = await answered(registry, door)
+        assert (answer.status, answer.content) == (200, TINY_MANIFEST)
+        assert answer.fields["Content-Type"] == MANIFEST_TYPE
+        assert answer.fields["Docker-Content-Digest"] == str(digest_of(TINY_MANIFEST))
+        assert answer.fields["ollama-content-digest"] == digest_of(TINY_MANIFEST).encoded
+    again = await answered(registry, BY_HTTPS)
+    assert again.fields["Cache-Status"] == "ollama-appliance; hit"
+
+
+async def test_only_a_get_of_a_manifest_is_a_pull(registry: Registry, cache: Cache) -> None:
+    await answered(registry, replace(BY_HTTPS, method="HEAD"))
+    assert cache.books.models()[0].pulls == 0
+    await answered(registry, BY_HTTPS)
+    await answered(registry, IN_THE_CLEAR)
+    cache.books.save()
+    assert cache.books.models()[0].pulls == 2
+
+
+async def test_the_head_of_a_manifest_tells_what_a_get_would(registry: Registry) -> None:
+    head = await answered(registry, replace(BY_HTTPS, method="HEAD"))
+    get = await answered(registry, BY_HTTPS)
+    assert dict(head.fields) | {"Cache-Status": ""} == dict(get.fields) | {"Cache-Status": ""}
+    assert len(head.content) == len(get.content)
+
+
+async def test_a_refusal_passes_with_body_and_fields(
+    registry: Registry, source: FakeSource
+) -> None:
+    refusal = Refusal(412, {"Content-Type": "text/plain"}, b"requires a newer version of Ollama")
+    source.manifests[LATEST] = refusal
+    answer = await answered(registry, BY_HTTPS)
+    assert (answer.status, answer.fields, answer.content) == (412, refusal.fields, refusal.content)
+
+
+async def test_an_origin_away_is_a_503_with_a_sentence(
+    registry: Registry, source: FakeSource
+) -> None:
+    source.is_away = True
+    answer = await answered(registry, BY_HTTPS)
+    assert answer.status == 503
+    assert "nobody is there" in message_of(answer)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(replace(BY_HTTPS, has_authorization=True), id="a manifest, authorised"),
+        pytest.param(
+            replace(BY_HTTPS, target=BLOB, has_authorization=True), id="a blob, authorised"
+        ),
+        pytest.param(
+            replace(BY_HTTPS, target="/v2/", has_authorization=True), id="a ping, authorised"
+        ),
+        pytest.param(
+            replace(BY_HTTPS, target=f"/v2/library/tiny/blobs/{UNLISTED}"), id="an unlisted blob"
+        ),
+        pytest.param(
+            replace(BY_HTTPS, method="HEAD", target=f"/v2/library/tiny/blobs/{UNLISTED}"),
+            id="a push asks whether its blob is there",
+        ),
+        pytest.param(
+            replace(BY_HTTPS, target=f"/v2/someone/else/blobs/{DIGEST}"),
+            id="a blob under a repository that does not list it",
+        ),
+        *(
+            pytest.param(replace(BY_HTTPS, method=method, target=target), id=f"{method} {target}")
+            for method, target in [
+                ("POST", "/v2/library/tiny/blobs/uploads/"),
+                ("PATCH", "/v2/library/tiny/blobs/uploads/1"),
+                ("PUT", "/v2/library/tiny/blobs/uploads/1?digest=x"),
+                ("PUT", MANIFEST),
+                ("DELETE", MANIFEST),
+                ("DELETE", BLOB),
+                ("OPTIONS", MANIFEST),
+                ("POST", BLOB),
+                ("GET", "/v2/_catalog"),
+                ("GET", "/v2/library/tiny/tags/list"),
+                ("GET", f"/v2/library/tiny/chunksums/{DIGEST}"),
+                ("GET", "/token?service=a&scope=b"),
+                ("GET", f"/blobs/{DIGEST}?expires=1"),
+                ("GET", "/"),
+            ]
+        ),
+    ],
+)
+async def test_by_https_all_that_is_no_public_pull_passes_through(
+    registry: Registry, source: FakeSource, request_: Request
+) -> None:
+    await find(registry.cache)
+    await pull(registry.cache)
+    source.asked.clear()
+    assert await registry.answer(request_) == PassThrough()
+    assert source.asked == []
+
+
+@pytest.mark.parametrize("door", [BY_HTTPS, IN_THE_CLEAR])
+async def test_a_ping_is_answered(registry: Registry, door: Request) -> None:
+    for target in ("/v2/", "/v2"):
+        answer = await answered(registry, replace(door, target=target))
+        assert (answer.status, answer.content) == (200, b"{}")
+        assert answer.fields["Docker-Distribution-API-Version"] == "registry/2.0"
+
+
+@pytest.mark.parametrize("door", [BY_HTTPS, IN_THE_CLEAR])
+async def test_the_head_of_a_blob_asks_nobody_once_the_manifest_is_here(
+    registry: Registry, source: FakeSource, door: Request
+) -> None:
+    await answered(registry, BY_HTTPS)
+    source.is_away = True
+    answer = await answered(registry, replace(door, method="HEAD", target=BLOB))
+    assert (answer.status, answer.fields["Content-Length"]) == (200, str(SIZE))
+
+
+@pytest.mark.parametrize("target", [BLOB, BLOB.replace(":", "%3A"), BLOB.replace(":", "%3a")])
+async def test_by_https_a_blob_is_a_redirect_to_the_plain_door(
+    registry: Registry, target: str
+) -> None:
+    await answered(registry, BY_HTTPS)
+    answer = await answered(registry, replace(BY_HTTPS, target=target))
+    assert (answer.status, answer.content) == (307, b"")
+    location = answer.fields["Location"]
+    assert location.startswith(f"http://192.168.1.5:8080/blobs/{DIGEST}?")
+    assert await body_of(await registry.answer(granted(location))) == CONTENT
+
+
+async def test_a_redirect_starts_no_fill(registry: Registry, source: FakeSource) -> None:
+    await answered(registry, BY_HTTPS)
+    await answered(registry, replace(BY_HTTPS, target=BLOB))
+    assert registry.cache.fills == ()
+    assert source.asked == ["GET manifest"]
+
+
+async def test_a_range_by_https_is_redirected_too(registry: Registry) -> None:
+    await answered(registry, BY_HTTPS)
+    request = replace(BY_HTTPS, target=BLOB, user_agent=CURL, range_field="bytes=5-")
+    assert (await answered(registry, request)).status == 307
+
+
+async def test_a_newer_client_by_https_goes_on_to_the_origin(
+    registry: Registry, cache: Cache
+) -> None:
+    new = replace(BY_HTTPS, user_agent=OLLAMA_NEW)
+    assert (await answered(registry, new)).status == 200
+    assert await registry.answer(replace(new, target=BLOB)) == PassThrough()
+    assert cache.books.tally.since_start[Count.DEFERRED] == 1
+
+
+async def test_a_newer_client_with_the_origin_away_is_told_at_the_manifest(
+    registry: Registry, source: FakeSource, clock: Clock
+) -> None:
+    await answered(registry, BY_HTTPS)
+    clock.now += 61
+    source.is_away = True
+    answer = await answered(registry, replace(BY_HTTPS, user_agent=OLLAMA_NEW))
+    assert answer.status == 503
+    assert "ollama pull --insecure" in message_of(answer)
+    assert (await answered(registry, BY_HTTPS)).status == 200
+    in_the_clear = replace(IN_THE_CLEAR, user_agent=OLLAMA_NEW)
+    assert (await answered(registry, in_the_clear)).status == 200
+    assert (await answered(registry, replace(BY_HTTPS, user_agent=CURL))).status == 200
+
+
+async def test_a_newer_client_is_told_at_once_where_the_origin_is_no_fallback(
+    registry: Registry, blobs: BlobRoutes
+) -> None:
+    blobs.policy = DeliveryPolicy((0, 35, 2), fallback=Fallback.REFUSE)
+    await answered(registry, BY_HTTPS)
+    new = replace(BY_HTTPS, user_agent=OLLAMA_NEW)
+    for target in (MANIFEST, BLOB):
+        answer = await answered(registry, replace(new, target=target))
+        assert answer.status == 503
+        assert "--insecure" in message_of(answer)
+    assert (await answered(registry, replace(BY_HTTPS, target=BLOB))).status == 307
+
+
+async def test_plain_delivery_redirects_every_client(registry: Registry, blobs: BlobRoutes) -> None:
+    blobs.policy = DeliveryPolicy((0, 35, 2), always_plain=True)
+    await answered(registry, BY_HTTPS)
+    answer = await answered(registry, replace(BY_HTTPS, target=BLOB, user_agent=OLLAMA_NEW))
+    assert answer.status == 307
+
+
+@pytest.mark.parametrize("agent", [OLLAMA, OLLAMA_NEW])
+async def test_in_the_clear_a_blob_is_a_redirect_to_another_name(
+    registry: Registry, agent: str
+) -> None:
+    request = replace(IN_THE_CLEAR, target=BLOB, user_agent=agent)
+    answer = await answered(registry, request)
+    assert answer.status == 307
+    assert answer.fields["Location"].startswith(f"http://192.168.1.5/blobs/{DIGEST}?")
+
+
+@pytest.mark.parametrize("agent", [OLLAMA, OLLAMA_NEW])
+async def test_a_client_that_names_the_box_by_its_address_gets_a_location_and_no_redirect(
+    registry: Registry, agent: str
+) -> None:
+    answer = await answered(registry, replace(BY_ADDRESS, target=BLOB, user_agent=agent))
+    assert (answer.status, answer.content) == (200, b"")
+    location = answer.fields["Location"]
+    assert location.startswith(f"http://192.168.1.5:8080/blobs/{DIGEST}?")
+    assert await body_of(await registry.answer(granted(location))) == CONTENT
+
+
+@pytest.mark.parametrize("request_", [IN_THE_CLEAR, BY_ADDRESS])
+async def test_in_the_clear_other_tools_get_the_bytes(
+    registry: Registry, request_: Request
+) -> None:
+    reply = await registry.answer(replace(request_, target=BLOB, user_agent=CURL))
+    assert isinstance(reply, BlobAnswer)
+    assert reply.status == 200
+    assert await body_of(reply) == CONTENT
+
+
+@pytest.mark.parametrize("agent", [CURL, "Go-http-client/1.1", "ollama/0.3.0 (amd64 linux)"])
+async def test_in_the_clear_a_range_is_answered_here(registry: Registry, agent: str) -> None:
+    request = replace(IN_THE_CLEAR, target=BLOB, user_agent=agent, range_field="bytes=10-19")
+    reply = await registry.answer(request)
+    assert isinstance(reply, BlobAnswer)
+    assert reply.status == 206
+    assert await body_of(reply) == CONTENT[10:20]
+
+
+async def test_a_range_past_the_end_is_a_416(registry: Registry) -> None:
+    request = replace(IN_THE_CLEAR, target=BLOB, range_field=f"bytes={SIZE}-")
+    answer = await answered(registry, request)
+    assert (answer.status, answer.fields["Content-Range"]) == (416, f"bytes */{SIZE}")
+    message_of(answer)
+
+
+async def test_in_the_clear_authorization_opens_nothing_more(
+    registry: Registry, source: FakeSource
+) -> None:
+    del source.blobs[DIGEST]
+    request = replace(
+        IN_THE_CLEAR, target=f"/v2/someone/else/blobs/{DIGEST}", has_authorization=True
+    )
+    head = await answered(registry, replace(request, method="HEAD"))
+    assert head.status == 404
+
+
+async def test_a_blob_is_not_served_under_a_repository_that_does_not_list_it(
+    registry: Registry, source: FakeSource
+) -> None:
+    """Whoever knows a digest has no right to its bytes: the origin says, asked for nobody."""
+    await answered(registry, BY_HTTPS)
+    await pull(registry.cache)
+    del source.blobs[DIGEST]
+    elsewhere = f"/v2/someone/else/blobs/{DIGEST}"
+    for change in ({"user_agent": CURL}, {"range_field": "bytes=0-9"}, {"method": "HEAD"}):
+        asked = replace(IN_THE_CLEAR, target=elsewhere, **change)  # type: ignore[arg-type]
+        assert (await answered(registry, asked)).status == 404
+    redirect = await answered(registry, replace(IN_THE_CLEAR, target=elsewhere))
+    followed = await answered(registry, granted(redirect.fields["Location"]))
+    assert followed.status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get"])
+@pytest.mark.parametrize("target", [MANIFEST, BLOB, f"/blobs/{DIGEST}", "/v2/"])
+async def test_in_the_clear_the_box_only_reads(
+    registry: Registry, method: str, target: str
+) -> None:
+    answer = await answered(registry, replace(IN_THE_CLEAR, method=method, target=target))
+    assert answer.status == 405
+    assert "https" in message_of(answer)
+
+
+@pytest.mark.parametrize("target", ["/v2/_catalog", "/v2/library/tiny/tags/list", "/v2/a/b/c/d/e"])
+async def test_in_the_clear_what_is_no_pull_is_refused(registry: Registry, target: str) -> None:
+    answer = await answered(registry, replace(IN_THE_CLEAR, target=target))
+    assert answer.status == 405
+    assert "https" in message_of(answer)
+
+
+@pytest.mark.parametrize("door", [BY_HTTPS, IN_THE_CLEAR])
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/v2/library/../../etc/passwd", 400),
+        ("/v2/library/tiny/manifests/..", 400),
+        ("/v2/library%2ftiny/x/manifests/latest", 400),
+        ("/v2//tiny/manifests/latest", 400),
+        ("/v2/library/-tiny/manifests/latest", 400),
+        ("/v2/library/tiny/manifests/" + "x" * 81, 400),
+        ("/v2/library/tiny/blobs/sha256:short", 400),
+        ("/v2/library/tiny/manifests/sha256:short", 400),
+        ("http://registry.ollama.ai/v2/", 400),
+        ("/v2/" + "x" * 9000, 400),
+    ],
+)
+async def test_a_malformed_path_is_a_verdict_in_json(
+    registry: Registry, source: FakeSource, door: Request, target: str, status: int
+) -> None:
+    answer = await answered(registry, replace(door, target=target))
+    assert answer.status == status
+    assert message_of(answer)
+    assert source.asked == []
+
+
+async def test_a_grant_that_is_none_is_a_403_in_json(registry: Registry) -> None:
+    answer = await answered(registry, replace(IN_THE_CLEAR, target=f"/blobs/{DIGEST}"))
+    assert answer.status == 403
+    assert "grant" in message_of(answer)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    door=st.sampled_from(Door),
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT"]) | st.text(max_size=8),
+    target=st.text(max_size=60) | st.text("/v2ablos:.%-?", max_size=40).map(lambda t: f"/v2/{t}"),
+    authorised=st.booleans(),
+)
+async def test_any_request_gets_a_reply(
+    registry: Registry, door: Door, method: str, target: str, *, authorised: bool
+) -> None:
+    request = replace(
+        BY_HTTPS, door=door, method=method, target=target, has_authorization=authorised
+    )
+    reply = await registry.answer(request)
+    assert isinstance(reply, Answer | PassThrough)
+    if isinstance(reply, PassThrough):
+        assert door is Door.HTTPS
