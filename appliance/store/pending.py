@@ -57,7 +57,7 @@ def _unobserved(_: CommitStep) -> None: ...
 class PendingBlob:
     """One blob's bytes on their way in. Made by the shelf, which is told when it closes.
 
-    Any thread may call; calls that write wait for one another. `held` and `fileno` wait for none.
+    Any thread may call; calls that write wait for one another. `held` and `open_reader` wait for none.
     """
 
     def __init__(
@@ -82,11 +82,6 @@ class PendingBlob:
         self._closing = threading.Lock()
         self._end: str | None = None
         self._is_spent = False
-
-    def fileno(self) -> int:
-        """Our own descriptor, for whoever knows that nobody closes this meanwhile."""
-        self._refuse_closed()
-        return self._fd
 
     def open_reader(self) -> int:
         """A descriptor to read held spans from, the caller's to close; it outlives this object.

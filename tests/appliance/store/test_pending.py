@@ -182,7 +182,7 @@ def test_nothing_can_be_done_with_a_closed_one(pending: PendingBlob) -> None:
     for call in (
         lambda: pending.write(0, b"x"),
         lambda: pending.commit(stored_at=NOON),
-        *(pending.sync, pending.fileno, pending.open_reader),
+        *(pending.sync, pending.open_reader),
     ):
         with pytest.raises(PendingClosedError, match="was cancelled"):
             call()
@@ -190,8 +190,8 @@ def test_nothing_can_be_done_with_a_closed_one(pending: PendingBlob) -> None:
 
 def test_a_reader_goes_on_past_the_commit(pending: PendingBlob) -> None:
     pending.write(0, CONTENT)
-    assert os.pread(pending.fileno(), 10, 0) == CONTENT[:10]
     fd = pending.open_reader()
+    assert os.pread(fd, 10, 0) == CONTENT[:10]
     pending.commit(stored_at=NOON)
     assert os.pread(fd, len(CONTENT), 0) == CONTENT
     os.close(fd)
@@ -316,12 +316,12 @@ def test_cancel_waits_for_the_write_in_progress(pending: PendingBlob, disk: Fail
     inside.wait()
     canceller = threading.Thread(target=pending.cancel)
     canceller.start()
-    assert pending.fileno() >= 0
+    os.close(pending.open_reader())  # Waits for neither, and finds it still open.
     go_on.set()
     writer.join()
     canceller.join()
     with pytest.raises(PendingClosedError):
-        pending.fileno()
+        pending.open_reader()
 
 
 def test_commit_comes_when_all_is_held(pending: PendingBlob) -> None:

@@ -207,7 +207,7 @@ class StoreAgainstDictionary(RuleBasedStateMachine):
 
 TestStoreAgainstDictionary = StoreAgainstDictionary.TestCase
 TestStoreAgainstDictionary.settings = settings(
-    max_examples=max(12, settings().max_examples // 10), stateful_step_count=30
+    max_examples=max(40, settings().max_examples // 10), stateful_step_count=30
 )
 
 
