@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.demo.models import DemoModel, write_model
+from appliance.demo.models import DemoBlob, DemoModel, write_model
 from appliance.demo.outside import Outside
 from appliance.upstream.origin import Origin
 from tests.appliance.upstream.origins import origin
@@ -30,3 +30,13 @@ async def outside(tmp_path: Path, model: DemoModel) -> AsyncIterator[Outside]:
 async def source(outside: Outside) -> AsyncIterator[Origin]:
     async with origin(outside) as opened:
         yield opened
+
+
+@pytest.fixture
+def blob(model: DemoModel) -> DemoBlob:
+    return model.blobs[0]
+
+
+@pytest.fixture
+def content(blob: DemoBlob) -> bytes:
+    return blob.path.read_bytes()
