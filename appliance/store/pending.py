@@ -57,7 +57,7 @@ def _unobserved(_: CommitStep) -> None: ...
 class PendingBlob:
     """One blob's bytes on their way in. Made by the shelf, which is told when it closes.
 
-    Any thread may call. Calls that write wait for one another; `held` and `open_reader` do not wait.
+    Any thread may call. Calls that write wait for one another; `held` and `open_reader` do not.
     """
 
     def __init__(
