@@ -77,8 +77,8 @@ class FakeSource:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         await self._note("GET blob")
         self.spans.append(span)
-        content = self.blobs[digest]
-        if len(content) != size_bytes:
+        content = self.blobs.get(digest)
+        if content is None or len(content) != size_bytes:
             raise OriginMisbehavedError("the blob has another size than its manifest says")
         yield self._chunks(content, span)
 

@@ -5,11 +5,16 @@ from hashlib import sha256
 import pytest
 
 from appliance.protocol.digest import digest_of
-from appliance.protocol.manifest import parse_manifest
+from appliance.protocol.manifest import MANIFEST_TYPE, parse_manifest
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
 from appliance.upstream.builtin import BUILTIN, BuiltinSource
-from appliance.upstream.source import ManifestRequest, OriginMisbehavedError, Refusal
+from appliance.upstream.source import (
+    FetchedManifest,
+    ManifestRequest,
+    OriginMisbehavedError,
+    Refusal,
+)
 
 REQUEST = ManifestRequest(accept="*/*", user_agent="")
 STRANGER = Repository("library", "tiny")
@@ -44,6 +49,15 @@ def test_it_is_the_same_in_every_box(source: BuiltinSource) -> None:
     assert digest_of(source.manifest).encoded == (
         "0204b0c91a2c13955341abb6c1c69cc5ed5ff9893da4a98434c8088faec65bc4"
     )
+
+
+@pytest.mark.parametrize("by_digest", [False, True])
+async def test_it_is_found_by_tag_and_by_digest(source: BuiltinSource, by_digest: bool) -> None:
+    digest = digest_of(source.manifest)
+    reference = Reference(BUILTIN.repository, digest) if by_digest else BUILTIN
+    found = await source.fetch_manifest(reference, REQUEST, timeout_seconds=1.0)
+    assert found == FetchedManifest(source.manifest, MANIFEST_TYPE)
+    assert await source.fetch_manifest_digest(reference, REQUEST, timeout_seconds=1.0) == digest
 
 
 @pytest.mark.parametrize(
