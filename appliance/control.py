@@ -1,12 +1,16 @@
 """`/api/v1` over `control.sock`: how the verbs reach a running box.
 
-The socket is the state directory's, mode 0600: who may write there may ask here.
+The socket is the state directory's, mode 0600: who may write there may ask here. A socket's path has
+107 bytes at most and a state directory may be deeper than that, so it is reached through the
+directory's descriptor.
 """
 
 import asyncio
 import json
+import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -74,7 +78,8 @@ def _listen_privately(path: Path) -> socket.socket:
     scratch.unlink(missing_ok=True)
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        opened.bind(str(scratch))
+        with _reached(scratch) as short:
+            opened.bind(short)
         scratch.chmod(0o600)
         opened.listen()
         opened.setblocking(False)
@@ -85,6 +90,16 @@ def _listen_privately(path: Path) -> socket.socket:
     return opened
 
 
+@contextmanager
+def _reached(path: Path) -> Iterator[str]:
+    """A short path to the same file, good while this is entered. Raises OSError."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
 async def ask_box(state_dir: Path, question: str) -> Any:
     """Ask the running box; its answer as parsed JSON.
 
@@ -92,11 +107,10 @@ async def ask_box(state_dir: Path, question: str) -> Any:
         BoxNotRunningError: no box runs on this state directory, or it hangs.
         BoxPuzzledError: it does not know the question, or fails at it.
     """
-    connector = aiohttp.UnixConnector(str(state_dir / SOCKET_NAME))
     timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
     try:
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            _open_session(state_dir / SOCKET_NAME, timeout) as session,
             session.get(f"http://box{PREFIX}{question}") as reply,
         ):
             if reply.status != HTTPStatus.OK:
@@ -104,6 +118,16 @@ async def ask_box(state_dir: Path, question: str) -> Any:
             return json.loads(await reply.read())
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise BoxNotRunningError(f"no box answers at {state_dir / SOCKET_NAME}") from error
+
+
+@asynccontextmanager
+async def _open_session(
+    path: Path, timeout: aiohttp.ClientTimeout
+) -> AsyncIterator[aiohttp.ClientSession]:
+    with _reached(path) as short:
+        connector = aiohttp.UnixConnector(short)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            yield session
 
 
 def call_box(state_dir: Path, question: str) -> Any:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from appliance.protocol.errors import Denied, Unavailable, Verdict
@@ -36,6 +36,9 @@ def make_app(facts: Facts, clear: ClearDoor, is_allowed: Callable[[str], bool]) 
 def _make_gate(is_allowed: Callable[[str], bool]) -> Middleware:
     @web.middleware
     async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.version not in (HttpVersion10, HttpVersion11):
+            request.protocol.force_close()  # aiohttp would answer in a version that it cannot.
+            raise ConnectionResetError("neither HTTP/1.0 nor HTTP/1.1")
         if not is_allowed(request.remote or ""):
             return _refuse(Denied("this box serves its own network: see access.allow"))
         try:

@@ -104,8 +104,10 @@ class Shop:
     def keep(self, name: str, *blobs: bytes) -> None:
         """Hold the blobs of a model before anybody asks."""
         self.source.publish(name, *blobs)
+        repository = parse_model_name(name).repository
         for blob in blobs:
-            repository = parse_model_name(name).repository
+            if self.store.find_blob(digest_of(blob)) is not None:
+                continue
             pending = self.store.begin(digest_of(blob), len(blob), repository, min_free_bytes=0)
             pending.write(0, blob)
             pending.commit(stored_at=NOON)

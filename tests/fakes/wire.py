@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) [\x20-\x7e]*\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9]) [\x20-\x7e]*\r\n")
 _FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e]*?)[ \t]*\r\n")
 
 PATIENCE_SECONDS = 8.0  # A door that hangs is a failure: less than its own ten seconds for heads.
@@ -42,7 +42,7 @@ class Wire:
         return answer
 
     async def answer(self, *, is_head: bool = False) -> Answer | None:
-        """Read a response that is valid HTTP/1.1; None where the connection closes instead."""
+        """Read a response that is valid HTTP/1; None where the connection closes instead."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             try:
                 line = await self.reader.readuntil(b"\r\n")

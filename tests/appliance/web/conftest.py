@@ -1,0 +1,114 @@
+"""The plain door as it is: aiohttp on a loopback socket, pumps, a registry on a store."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.delivery.pump import Pumps
+from appliance.listeners import open_listener
+from appliance.policy.health import Check
+from appliance.web.app import make_app
+from appliance.web.bounds import Site
+from appliance.web.clear import ClearDoor
+from appliance.web.facts import Facts
+from tests.fakes.registry import NOON, Shop, open_shop
+from tests.fakes.wire import Answer, Wire, dial
+
+NAME = "registry.ollama.ai"
+
+
+@dataclass
+class Door:
+    """An open plain door. `checks` and `facts` are what it shows."""
+
+    port: int
+    shop: Shop
+    facts: Facts
+    checks: dict[str, Check] = field(default_factory=dict)
+
+    def dial(self) -> AbstractAsyncContextManager[Wire]:
+        return dial(self.port)
+
+    async def ask(self, target: str, *lines: str, method: str = "GET") -> Answer:
+        """Ask on a connection of its own."""
+        async with self.dial() as wire:
+            return await wire.ask(request(target, *lines, method=method))
+
+    async def document(self, target: str) -> Any:
+        answer = await self.ask(target)
+        assert answer.fields["Content-Type"] == "application/json; charset=utf-8"
+        return json.loads(answer.body)
+
+
+type OpenDoor = Callable[..., AbstractAsyncContextManager[Door]]
+
+
+def facts_of(shop: Shop, checks: dict[str, Check]) -> Facts:
+    """A box that serves DNS, https and http on their own ports."""
+    return Facts(
+        version="0.1.0",
+        started_at=NOON - 90,
+        state_dir="state",
+        registry_name=NAME,
+        blob_host="blobs.home.arpa",
+        refuse_private_from="0.35.2",
+        ca_pem=b"-----BEGIN CERTIFICATE-----\n",
+        ca_fingerprint="AB:CD",
+        dns_port=53,
+        tls_port=443,
+        web_port=80,
+        addresses=lambda: ("10.0.0.5",),
+        checks=lambda: checks,
+        cache=shop.cache,
+        now=lambda: NOON,
+    )
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    async with open_shop(tmp_path / "state") as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_door(tmp_path: Path) -> OpenDoor:
+    """A plain door; keyword arguments are facts."""
+
+    @asynccontextmanager
+    async def opened(
+        *, is_allowed: Callable[[str], bool] = lambda _: True, **changed: Any
+    ) -> AsyncIterator[Door]:
+        listener = open_listener(("127.0.0.1",), 0, key="web.ports")
+        port = listener.sockets[0].getsockname()[1]
+        checks = {"dns": Check(is_ok=True, detail="answers")}
+        async with open_shop(tmp_path / "state") as shop, Pumps(threads=1) as pumps:
+            facts = replace(facts_of(shop, checks), **changed)
+            app = make_app(facts, ClearDoor(shop.registry, pumps), is_allowed)
+            async with Site(app, listener.sockets):
+                yield Door(port, shop, facts, checks)
+
+    return opened
+
+
+@pytest.fixture
+async def door(open_door: OpenDoor) -> AsyncIterator[Door]:
+    async with open_door() as opened:
+        yield opened
+
+
+def request(target: str, *lines: str, method: str = "GET", host: str = NAME) -> bytes:
+    """A request without a body; `lines` are more fields."""
+    head = (f"{method} {target} HTTP/1.1", f"Host: {host}", *lines)
+    return "\r\n".join(head).encode() + b"\r\n\r\n"
+
+
+async def turns(count: int = 200) -> None:
+    """Let everything that can run now do so."""
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -1,0 +1,154 @@
+"""The bounds of the plain door, by raw bytes: an answer or a closed door."""
+
+import asyncio
+import logging
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appliance.protocol.heads import HEAD_SIZE_BYTES_MAX
+from appliance.web import bounds
+from tests.appliance.web.conftest import Door, OpenDoor, request
+from tests.fakes.corpus import AMBIGUOUS, GARBAGE, requests_of_any_kind
+from tests.fakes.wire import Wire
+
+PING = request("/v2/")
+
+
+async def still_serves(door: Door) -> bool:
+    return (await door.ask("/v2/")).status == 200
+
+
+async def push(wire: Wire, content: bytes) -> None:
+    """Send as much of `content` as the door takes."""
+    try:
+        wire.send(content)
+        await wire.writer.drain()
+    except OSError:
+        return
+
+
+def assert_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    errors = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert not errors, errors[0].getMessage()
+
+
+@pytest.mark.parametrize("content", [*AMBIGUOUS, *GARBAGE])
+async def test_what_can_be_read_in_two_ways_is_refused(
+    door: Door, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    async with door.dial() as wire:
+        wire.send(content)
+        answer = await wire.answer()
+        assert answer is None or 400 <= answer.status < 500
+    assert await still_serves(door)
+    assert_no_error(caplog)
+
+
+async def test_a_large_head_is_closed(door: Door) -> None:
+    async with door.dial() as wire:
+        wire.send(b"GET /v2/ HTTP/1.1\r\nHost: a\r\nX-Padding: ")
+        for _ in range(80):
+            await push(wire, b"a" * HEAD_SIZE_BYTES_MAX)
+        answer = await wire.answer()
+        assert answer is None or 400 <= answer.status < 500
+    assert await still_serves(door)
+
+
+@pytest.mark.parametrize("begun", [b"", b"G", b"GET /v2/ HTTP/1.1\r\nHost: reg"])
+async def test_a_slow_head_is_closed(
+    door: Door, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(bounds, "HEAD_SECONDS_MAX", 0.05)
+    async with door.dial() as wire:
+        wire.send(begun)
+        assert await wire.rest() == b""
+
+
+async def test_a_slow_second_head_is_closed_too(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with door.dial() as wire:
+        assert (await wire.ask(PING)).status == 200
+        monkeypatch.setattr(bounds, "HEAD_SECONDS_MAX", 0.05)
+        wire.send(b"GET /v2/ HT")
+        assert await wire.rest() == b""
+
+
+async def test_a_connection_may_idle_longer_than_a_head_may_take(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "HEAD_SECONDS_MAX", 0.05)
+    async with door.dial() as wire:
+        assert (await wire.ask(PING)).status == 200
+        async with door.dial() as other:
+            assert await other.rest() == b""  # Whose deadline came later.
+        assert (await wire.ask(PING)).status == 200
+
+
+async def test_an_idle_connection_is_closed(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "IDLE_SECONDS_MAX", 0.05)
+    async with open_door() as door, door.dial() as wire:
+        assert (await wire.ask(PING)).status == 200
+        assert await wire.rest() == b""
+
+
+async def test_pipelined_requests_are_bounded_and_answered(door: Door) -> None:
+    async with door.dial() as wire, asyncio.TaskGroup() as group:
+        pushing = group.create_task(push(wire, PING * 5000))
+        for _ in range(5000):
+            answer = await wire.answer()
+            assert answer is not None
+            assert answer.status == 200
+        await pushing
+
+
+async def test_stopping_waits_for_a_body_only_so_long(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "DRAIN_SECONDS", 0.05)
+    async with open_door() as door:
+        door.shop.source.publish("tiny", b"a" * 1000)
+        assert (await door.ask("/v2/library/tiny/manifests/latest")).status == 200
+        door.shop.source.gate.clear()
+        opened = door.dial()
+        wire = await opened.__aenter__()
+        wire.send(request(door.shop.grant("tiny", b"a" * 1000)))
+        await wire.reader.readuntil(b"\r\n\r\n")
+    assert await wire.rest() == b""
+    await opened.__aexit__(None, None, None)
+
+
+@given(contents=st.lists(requests_of_any_kind(), min_size=1, max_size=4))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_give_a_valid_answer_or_a_closed_connection(
+    open_door: OpenDoor,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    contents: list[bytes],
+) -> None:
+    monkeypatch.setattr(bounds, "HEAD_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(bounds, "IDLE_SECONDS_MAX", 0.5)
+
+    async def send_them() -> None:
+        async with open_door() as door:
+            async with door.dial() as wire:
+                wire.send(b"".join(contents))
+                wire.send(request("/v2/", "Connection: close"))
+                wire.writer.write_eof()
+                await read_all(wire, b"".join(contents))
+            assert await still_serves(door)
+
+    asyncio.run(send_them())
+    assert_no_error(caplog)
+
+
+async def read_all(wire: Wire, sent: bytes) -> None:
+    """Read every answer; but which of them answers a HEAD, and has no body, cannot be told."""
+    if b"HEAD" in sent:
+        await wire.rest()
+    else:
+        await wire.answers()

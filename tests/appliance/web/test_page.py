@@ -1,0 +1,173 @@
+"""The page as a browser gets it."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from appliance.policy.health import Check
+from appliance.store.models import ModelRow
+from appliance.web.page import format_size
+from tests.appliance.web.conftest import Door, OpenDoor
+from tests.fakes.registry import Shop
+
+LAYER = b"a" * 1500
+HOSTILE = "<script>alert('x')</script>\"&"
+PAGE_SIZE_BYTES_MAX = 100_000
+VOID = {"meta", "link", "br"}
+
+
+class Reading(HTMLParser):
+    """A page's text, its references, and whether its elements nest."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: set[str] = set()
+        self.references: list[str] = []
+        self.text = ""
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.references += [value or "" for name, value in attrs if name in ("href", "src")]
+        assert not [name for name, _ in attrs if name.startswith("on") or name == "style"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+async def read(door: Door) -> Reading:
+    answer = await door.ask("/")
+    assert answer.status == 200
+    assert len(answer.body) <= PAGE_SIZE_BYTES_MAX
+    return Reading(answer.body.decode())
+
+
+async def test_an_empty_box_has_its_page(door: Door) -> None:
+    page = await read(door)
+    assert "Nothing yet" in page.text
+    assert f"http://127.0.0.1:{door.port}/ca.pem" in page.text
+    assert "AB:CD" in page.text
+
+
+async def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing(door: Door) -> None:
+    answer = await door.ask("/")
+    policy = answer.fields["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    page = Reading(answer.body.decode())
+    assert page.names & {"script", "iframe", "img", "object", "form"} == set()
+    assert all(each.startswith("/") and not each.startswith("//") for each in page.references)
+    for target in page.references:
+        assert (await door.ask(target)).status == 200
+
+
+async def test_the_style_sheet_asks_for_nothing_more(door: Door) -> None:
+    answer = await door.ask("/box.css")
+    assert answer.fields["Content-Type"] == "text/css; charset=utf-8"
+    assert b"url(" not in answer.body
+    assert b"@import" not in answer.body
+
+
+async def test_models_and_bytes_are_shown(door: Door) -> None:
+    door.shop.keep("llama3.2:1b", LAYER)
+    assert (await door.ask("/v2/library/llama3.2/manifests/1b")).status == 200
+    for _ in range(2):
+        assert (await door.ask(door.shop.grant("llama3.2:1b", LAYER))).body == LAYER
+    page = await read(door)
+    assert "llama3.2:1b" in page.text
+    assert "all of it" in page.text
+    assert "3.0 kB" in page.text
+
+
+async def test_a_fill_under_way_is_shown(door: Door) -> None:
+    door.shop.source.publish("tiny", LAYER)
+    assert (await door.ask("/v2/library/tiny/manifests/latest")).status == 200
+    door.shop.source.gate.clear()
+    async with door.dial() as wire:
+        wire.send(f"GET {door.shop.grant('tiny', LAYER)} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        await wire.reader.readuntil(b"\r\n\r\n")
+        assert "library/tiny 0 bytes of 1.5 kB" in re.sub(r"\s+", " ", (await read(door)).text)
+        door.shop.source.gate.set()
+        assert await wire.reader.readexactly(len(LAYER)) == LAYER
+
+
+async def test_what_others_wrote_is_text_and_never_markup(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names cannot hold markup by their grammar; the page does not rely on it."""
+    door.checks["dns"] = Check(is_ok=False, detail=HOSTILE)
+
+    def hostile(_: object) -> list[ModelRow]:
+        door.shop.keep("tiny", LAYER)
+        return []
+
+    page = await read(door)
+    assert HOSTILE in page.text
+    assert "script" not in page.names
+    assert page.text.count("broken") == 1
+
+
+@pytest.mark.parametrize(
+    ("checks", "status"),
+    [
+        ({}, "unhealthy"),
+        ({"dns": True, "upstream": True}, "healthy"),
+        ({"dns": True, "upstream": False}, "degraded"),
+        ({"dns": False}, "unhealthy"),
+    ],
+)
+async def test_one_word_says_how_the_box_is(
+    door: Door, checks: dict[str, bool], status: str
+) -> None:
+    door.checks.clear()
+    door.checks |= {name: Check(is_ok=is_ok, detail=name) for name, is_ok in checks.items()}
+    answer = await door.ask("/")
+    assert f'class="status {status}">{status}<' in answer.body.decode()
+
+
+async def test_a_box_on_other_ports_says_what_that_means(open_door: OpenDoor) -> None:
+    async with open_door(tls_port=8443, dns_port=10053) as door:
+        assert "unprivileged ports" in (await read(door)).text
+    async with open_door(dns_port=None) as door:
+        page = await read(door)
+    assert "unprivileged ports" not in page.text
+    assert "dig @" not in page.text
+
+
+async def test_a_thousand_models_still_make_a_page(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_door() as door:
+        rows = await many_rows(door.shop, 1000)
+        monkeypatch.setattr(door.shop.cache.books, "models", lambda: rows)
+        answer = await door.ask("/")
+        Reading(answer.body.decode())
+    assert len(answer.body) < 3 * PAGE_SIZE_BYTES_MAX
+
+
+async def many_rows(shop: Shop, count: int) -> list[ModelRow]:
+    from tests.appliance.web.test_models import ROW
+
+    return [ROW] * count
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1500, "1.5 kB"),
+        (2_019_377_376, "2.0 GB"),
+        (10**19, "10000.0 PB"),
+    ],
+)
+def test_sizes_are_as_disks_are_sold(size_bytes: int, text: str) -> None:
+    assert format_size(size_bytes) == text

@@ -1,0 +1,60 @@
+"""Statistics as JSON."""
+
+from appliance.cache.accounts import Accounts
+from appliance.cache.tally import Count
+from appliance.store.store import StoreStats
+from appliance.web.stats import describe_counts, describe_stats, ratio
+from tests.appliance.web.test_models import ROW
+
+STATS = StoreStats(
+    blob_count=2,
+    blob_size_bytes=30_000_000,
+    manifest_count=1,
+    pending_count=1,
+    pending_held_bytes=5,
+    free_bytes=7,
+    quarantined_count=0,
+)
+KNOWN = {
+    *("blob_count", "manifest_count", "total_blob_size_bytes", "total_blob_size_mb"),
+    *("cache_directory", "last_updated"),
+}
+OURS = {
+    *("hits", "misses", "byte_hit_ratio", "served_bytes", "fetched_bytes", "saved_bytes"),
+    *("free_bytes", "dedup_ratio", "by_day"),
+}
+
+
+def test_the_keys_that_scripts_know_are_all_there() -> None:
+    empty = Accounts({}, {}, {})
+    told = describe_stats(STATS, empty, [], directory="state", now=0.0)
+    assert set(told) >= KNOWN | OURS
+    assert (told["blob_count"], told["total_blob_size_mb"]) == (2, 30.0)
+    assert (told["cache_directory"], told["last_updated"]) == ("state", "1970-01-01T00:00:00Z")
+
+
+def test_nothing_counted_is_no_ratio() -> None:
+    told = describe_counts({})
+    assert (told["hits"], told["saved_bytes"], told["byte_hit_ratio"]) == (0, 0, None)
+
+
+def test_what_was_served_beyond_what_was_fetched_is_saved() -> None:
+    told = describe_counts({Count.SERVED_BYTES: 300, Count.FETCHED_BYTES: 100})
+    assert (told["saved_bytes"], told["byte_hit_ratio"]) == (200, 0.6667)
+
+
+def test_what_was_fetched_for_nobody_is_never_a_negative_saving() -> None:
+    told = describe_counts({Count.SERVED_BYTES: 100, Count.FETCHED_BYTES: 300})
+    assert (told["saved_bytes"], told["byte_hit_ratio"]) == (0, 0.0)
+
+
+def test_days_are_told_apart() -> None:
+    accounts = Accounts({}, {Count.BLOB_HITS: 3}, {"2026-11-20": {Count.BLOB_HITS: 1}})
+    told = describe_stats(STATS, accounts, [ROW], directory="state", now=0.0)
+    assert told["hits"] == told["ever"]["hits"] == 3
+    assert told["by_day"]["2026-11-20"]["hits"] == 1
+
+
+def test_a_ratio_has_four_places() -> None:
+    assert ratio(1, 3) == 0.3333
+    assert ratio(1, 0) is None
