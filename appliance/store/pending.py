@@ -80,6 +80,7 @@ class PendingBlob:
         self._prefix = PrefixHash()
         self._busy = threading.RLock()
         self._closing = threading.Lock()
+        self._hashing = threading.Lock()
         self._end: str | None = None
         self._is_spent = False
 
@@ -109,7 +110,7 @@ class PendingBlob:
                 piece = view[gap.start - offset : gap.stop - offset]
                 with self._premises.full_disk_named(len(piece)):
                     self._premises.disk.write_at(self._fd, piece, gap.start)
-                self._prefix.feed(gap.start, piece)
+                self._feed(gap.start, piece)
                 self.held = SpanSet([*self.held, gap])
 
     def sync(self) -> None:
@@ -125,11 +126,29 @@ class PendingBlob:
             note = PendingNote(self.digest, self.repository, self.size_bytes, self.held)
             if note == self._noted:
                 return
-            self._sync_file(self._premises.disk.sync_data)
-            self._premises.put_file(
-                self._premises.layout.pending_note(self.digest), encode_pending(note)
-            )
-            self._noted = note
+            fd = os.dup(self._fd)
+        try:  # Without the lock: a slow disk holds up no write meanwhile.
+            self._sync_file(fd, self._premises.disk.sync_data)
+        finally:
+            os.close(fd)
+        with self._busy:
+            if self._end is None and note.held.size_bytes > self._noted.held.size_bytes:
+                self._premises.put_file(
+                    self._premises.layout.pending_note(self.digest), encode_pending(note)
+                )
+                self._noted = note
+
+    def hash_along(self) -> None:
+        """Bring the digest up to where the held beginning ends, so that commit need not. Blocks."""
+        with self._busy:
+            if self._end is not None:
+                return
+            fd = os.dup(self._fd)
+        try:
+            with self._hashing:
+                self._prefix.catch_up(fd, self.held.held_from(self._prefix.position))
+        finally:
+            os.close(fd)
 
     def commit(
         self, *, stored_at: float, on_step: Callable[[CommitStep], None] = _unobserved
@@ -150,7 +169,7 @@ class PendingBlob:
             self._verify()
             on_step(CommitStep.VERIFIED)
             self._premises.disk.stamp(self._fd, stored_at)
-            self._sync_file(self._premises.disk.sync)
+            self._sync_file(self._fd, self._premises.disk.sync)
             on_step(CommitStep.SYNCED)
             record = BlobRecord(self.digest, self.size_bytes, stored_at)
             self._is_spent = True
@@ -188,9 +207,18 @@ class PendingBlob:
                 else:
                     self.cancel()
 
+    def _feed(self, offset: int, piece: memoryview) -> None:
+        """Hash what comes in order at once; what `hash_along` is busy before is read back."""
+        if self._hashing.acquire(blocking=False):
+            try:
+                self._prefix.feed(offset, piece)
+            finally:
+                self._hashing.release()
+
     def _verify(self) -> None:
-        self._prefix.catch_up(self._fd, self.size_bytes)
-        actual = self._prefix.digest()
+        with self._hashing:
+            self._prefix.catch_up(self._fd, self.size_bytes)
+            actual = self._prefix.digest()
         if actual == self.digest and os.fstat(self._fd).st_size == self.size_bytes:
             return
         layout, disk = self._premises.layout, self._premises.disk
@@ -211,10 +239,10 @@ class PendingBlob:
         premises.catalog.record_blobs([record])
         on_step(CommitStep.RECORDED)
 
-    def _sync_file(self, sync: Callable[[int], None]) -> None:
+    def _sync_file(self, fd: int, sync: Callable[[int], None]) -> None:
         try:
             with self._premises.full_disk_named(0):
-                sync(self._fd)
+                sync(fd)
         except (OSError, StoreFullError):
             self._is_spent = True
             raise

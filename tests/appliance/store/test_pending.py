@@ -333,3 +333,53 @@ def test_commit_comes_when_all_is_held(pending: PendingBlob) -> None:
 def test_bytes_outside_the_blob_are_a_programmers_error(pending: PendingBlob) -> None:
     with pytest.raises(AssertionError, match="inside"):
         pending.write(len(CONTENT), b"x")
+
+
+def test_the_digest_follows_the_held_beginning(
+    pending: PendingBlob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_back: list[int] = []
+    preadv = os.preadv
+
+    def note(fd: int, buffers: list[memoryview], offset: int) -> int:
+        read_back.append(offset)
+        return preadv(fd, buffers, offset)
+
+    pending.write(HALF, CONTENT[HALF:])
+    pending.write(0, CONTENT[:HALF])
+    pending.hash_along()
+    monkeypatch.setattr(os, "preadv", note)
+    assert pending.commit(stored_at=NOON).digest == DIGEST
+    assert read_back == []
+
+
+def test_a_sync_holds_up_no_write(pending: PendingBlob, disk: FailingDisk) -> None:
+    is_syncing, may_end = threading.Event(), threading.Event()
+    sync_data = disk.sync_data
+
+    def slowly(fd: int) -> None:
+        is_syncing.set()
+        assert may_end.wait(30)
+        sync_data(fd)
+
+    disk.sync_data = slowly  # type: ignore[method-assign]
+    pending.write(0, CONTENT[:10])
+    syncing = threading.Thread(target=pending.sync)
+    syncing.start()
+    assert is_syncing.wait(30)
+    pending.write(10, CONTENT[10:HALF])
+    may_end.set()
+    syncing.join()
+    assert pending.held == SpanSet([Span(0, HALF)])
+
+
+def test_a_sync_that_ends_after_a_cancel_leaves_nothing(
+    pending: PendingBlob, disk: FailingDisk, premises: Premises
+) -> None:
+    def cancelled_meanwhile(fd: int) -> None:
+        pending.cancel()
+
+    disk.sync_data = cancelled_meanwhile  # type: ignore[method-assign]
+    pending.write(0, CONTENT[:10])
+    pending.sync()
+    assert files_in(premises) == []
