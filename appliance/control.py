@@ -1,7 +1,7 @@
 """`/api/v1` over `control.sock`: how the verbs reach a running box.
 
-The socket is the state directory's, mode 0600: who may write there may ask here. A socket's path has
-107 bytes at most and a state directory may be deeper than that, so it is reached through the
+The socket is the state directory's, mode 0600: who may write there may ask here. A socket's path
+has 107 bytes at most and a state directory may be deeper than that, so it is reached through the
 directory's descriptor.
 """
 

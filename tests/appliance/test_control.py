@@ -122,3 +122,14 @@ async def test_a_directory_that_is_not_there_is_an_error_and_leaves_no_socket(
 ) -> None:
     with pytest.raises(OSError, match="No such file"):
         await Control(state_dir / "absent", QUESTIONS).__aenter__()
+
+
+async def test_a_state_directory_may_be_deeper_than_a_socket_s_path(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100) / ("e" * 100)
+    deep.mkdir(parents=True)
+
+    async def ask() -> str:
+        return "well"
+
+    async with Control(deep, {"how": ask}):
+        assert await ask_box(deep, "how") == "well"
