@@ -57,7 +57,12 @@ class BoundedHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no request like all else that is refused, and without a traceback."""
+        """Answer what is no request like all else that is refused, and without a traceback.
+
+        A client that is gone, or that must be let go in the middle of a body, gets no answer.
+        """
+        if isinstance(exc, ConnectionError):
+            raise exc  # Its one catcher closes the connection.
         if status != HTTPStatus.BAD_REQUEST:
             return super().handle_error(request, status, exc, message)
         verdict = RequestInvalid("this cannot be read as an HTTP request")
