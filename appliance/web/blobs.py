@@ -78,7 +78,8 @@ async def _take_socket(request: web.Request, writer: AbstractStreamWriter) -> in
     try:
         await writer.drain()
     finally:
-        transport.set_write_buffer_limits()
+        if not transport.is_closing():  # uvloop's, once closed, takes no more orders.
+            transport.set_write_buffer_limits()
     if transport.is_closing() or transport.get_write_buffer_size() > 0:
         raise ConnectionResetError("the client is gone")
     return os.dup(transport.get_extra_info("socket").fileno())
