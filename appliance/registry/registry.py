@@ -5,7 +5,7 @@ pull, passes to the origin where the door can do that; the plain door cannot, be
 secret travels in the clear, and says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.cache.manifests import FoundManifest
 from appliance.cache.pulls import Cache
@@ -17,7 +17,7 @@ from appliance.protocol.fields import CacheStatus, format_cache_status
 from appliance.protocol.reference import Reference, Repository
 from appliance.protocol.routes import BlobPull, ManifestPull, Other, Ping, parse_route
 from appliance.registry.blobs import BLOBS_PATH, BlobRoutes
-from appliance.registry.requests import Answer, PassThrough, Reply, Request
+from appliance.registry.requests import Answer, BlobAnswer, PassThrough, Reply, Request
 from appliance.upstream.source import ManifestRequest, Refusal
 
 _NO_URL_ACCEPTED = (
@@ -91,11 +91,21 @@ class Registry:
             case Delivery.REFUSE:
                 raise Unavailable(_NO_URL_ACCEPTED)
             case Delivery.INLINE:
-                return await self.blobs.answer_body(request, repository, digest)
+                return await self._answer_inline(request, repository, digest)
             case delivery:
                 status = 307 if delivery is Delivery.REDIRECT else 200
                 location = self.blobs.location(request, repository, digest)
                 return Answer(status, {"Location": location})
+
+    async def _answer_inline(
+        self, request: Request, repository: Repository, digest: Digest
+    ) -> Reply:
+        reply = await self.blobs.answer_body(request, repository, digest)
+        if not request.client.is_ollama or not isinstance(reply, BlobAnswer):
+            return reply
+        # Ollama takes a 200 only with a Location, and fetches its ranges from there.
+        location = {"Location": self.blobs.location(request, repository, digest)}
+        return replace(reply, fields={**reply.fields, **location})
 
 
 _API_VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}

@@ -260,6 +260,17 @@ async def test_in_the_clear_other_tools_get_the_bytes(
     assert await body_of(reply) == CONTENT
 
 
+@pytest.mark.parametrize("agent", ["ollama/0.3.12 (x)", "ollama/0.0.0 (x)", "ollama-transfer/1.0"])
+async def test_an_ollama_that_reads_the_whole_body_gets_it_with_a_location(
+    registry: Registry, agent: str
+) -> None:
+    reply = await registry.answer(replace(BY_ADDRESS, target=BLOB, user_agent=agent))
+    assert isinstance(reply, BlobAnswer)
+    location = reply.fields["Location"]
+    assert location.startswith(f"http://192.168.1.5:8080/blobs/{DIGEST}?")
+    assert await body_of(reply) == CONTENT
+
+
 @pytest.mark.parametrize("agent", [CURL, "Go-http-client/1.1", "ollama/0.3.0 (amd64 linux)"])
 async def test_in_the_clear_a_range_is_answered_here(registry: Registry, agent: str) -> None:
     request = replace(IN_THE_CLEAR, target=BLOB, user_agent=agent, range_field="bytes=10-19")
