@@ -81,8 +81,13 @@ class Manifests:
         if record is not None and fits(client, record.client_version_lowest):
             content = await self._store.read_manifest(record.digest)
             if content is not None:
-                return await self._use(record, content, request)
+                return await self._use(self._latest(record), content, request)
         return await self._fetch_absent(reference, request)
+
+    def _latest(self, record: TagRecord) -> TagRecord:
+        """The same with what others learnt while its bytes were read: perhaps it was checked."""
+        latest = self._store.find_tag(record.reference, record.accept)
+        return latest if latest is not None and latest.digest == record.digest else record
 
     async def _use(
         self, record: TagRecord, content: bytes, request: ManifestRequest

@@ -109,6 +109,6 @@ class FakeSource:
                     stop = at
             if stop == position and trouble is not None:
                 raise trouble[1]
-            yield content[position:stop]
             self.sent_bytes += stop - position
+            yield content[position:stop]
             position = stop

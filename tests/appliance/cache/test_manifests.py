@@ -198,6 +198,7 @@ async def test_thirty_askers_at_once_are_one_question(
 ) -> None:
     for expected in (["GET manifest"], ["HEAD manifest"]):
         source.asked.clear()
+        source.is_asked.clear()
         source.is_open.clear()
         async with asyncio.TaskGroup() as group:
             askers = [group.create_task(find(cache)) for _ in range(30)]
