@@ -21,8 +21,8 @@ handed and keeps nothing between two calls. It decides in three steps.
 long beside a round trip, short enough that a newcomer finds a connection soon. With more places
 than connections they take turns, and each waits for the runs of all the others: places times run
 by rate. Runs are as long as keeps this at CROWD_SECONDS_MIN, or up to CROWD_SECONDS_MAX where they
-would be over before a request is worth its round trip. Runs started at one moment differ in
-length, lest they all end, and pause, at one moment.
+would hardly be worth a request; and never so short that round trips take most of the time. Runs
+started at one moment differ in length, lest they all end, and pause, at one moment.
 
 *Hedge.* A reader without bytes for HEDGE_SECONDS does not trust the run it waits for. A run that is
 silent is given up for a new one; each time the patience doubles, so that an origin that is slow to
@@ -55,6 +55,7 @@ TURN_SECONDS = 2.0  # A round trip of 50 ms between two runs costs one connectio
 CROWD_SECONDS_MIN = 1.0  # Nobody notices.
 CROWD_SECONDS_MAX = 3.0  # Leaves 2 seconds to the strictest client, which stops after 5.
 CROWD_RUN_SECONDS = 0.5  # Ten round trips of 50 ms: what a run in a crowd should last.
+ROUND_TRIP_SECONDS = 0.05  # To a CDN, where nobody measured it.
 REACH_SECONDS = 0.5  # Sooner than a new request would surely answer.
 HEDGE_SECONDS = 3.0  # A new connection then still delivers within the 5 seconds of old clients.
 _SLACK = 1.5  # A rate that wavers does not cut runs.
@@ -76,12 +77,13 @@ def plan_runs(
     rate_bytes_per_second: float | None,
     connections_max: int,
     now: float,
+    round_trip_seconds: float = ROUND_TRIP_SECONDS,
 ) -> Orders:
     """Decide what to change about the runs under way. The orders are to be obeyed at once.
 
     `runs` are those that hold a connection, without any that was given up; no two of them overlap.
-    A rate of None has not been measured yet. Costs a sort of the readers, and a copy of `held`
-    where there is room to read ahead.
+    A rate of None has not been measured yet; a round trip is from a request to its first byte.
+    Costs a sort of the readers, and a copy of `held` where there is room to read ahead.
     """
     rate = RATE_UNMEASURED if rate_bytes_per_second is None else rate_bytes_per_second
     plan = _Plan(
@@ -92,6 +94,7 @@ def plan_runs(
         rate=rate,
         reach_bytes=max(RUN_SIZE_BYTES_MIN, int(rate * REACH_SECONDS / max(1, len(runs)))),
         connections_max=connections_max,
+        round_trip_seconds=round_trip_seconds,
         now=now,
     )
     if size_bytes > 0 and plan.serve():
@@ -99,14 +102,20 @@ def plan_runs(
     return plan.book.orders()
 
 
-def choose_run_size(rate: float, places_count: int, connections_max: int) -> int:
+def choose_run_size(
+    rate: float,
+    places_count: int,
+    connections_max: int,
+    round_trip_seconds: float = ROUND_TRIP_SECONDS,
+) -> int:
     """How many bytes a run should have, at `rate` bytes a second."""
-    if places_count <= connections_max:
-        seconds = TURN_SECONDS / max(1, connections_max)
-    else:
-        wanted = CROWD_RUN_SECONDS * places_count / max(1, connections_max)
-        seconds = min(max(CROWD_SECONDS_MIN, wanted), CROWD_SECONDS_MAX) / places_count
-    return min(max(RUN_SIZE_BYTES_MIN, int(rate * seconds)), RUN_SIZE_BYTES_MAX)
+    seconds = TURN_SECONDS  # What a run lasts if every connection gets its share.
+    crowd = places_count / max(1, connections_max)
+    if crowd > 1:
+        seconds = min(max(CROWD_SECONDS_MIN / crowd, CROWD_RUN_SECONDS), CROWD_SECONDS_MAX / crowd)
+        seconds = max(seconds, 2 * round_trip_seconds)
+    size_bytes = int(rate * seconds / max(1, connections_max))
+    return min(max(RUN_SIZE_BYTES_MIN, size_bytes), RUN_SIZE_BYTES_MAX)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,6 +127,7 @@ class _Plan:
     rate: float
     reach_bytes: int  # What a run delivers within REACH_SECONDS.
     connections_max: int
+    round_trip_seconds: float
     now: float
     run_size_bytes: int = 0
 
@@ -277,7 +287,9 @@ class _Plan:
     def _choose_run_size(self, places_count: int) -> int:
         if self.is_small and places_count <= self.connections_max:
             return self.size_bytes
-        return choose_run_size(self.rate, places_count, self.connections_max)
+        return choose_run_size(
+            self.rate, places_count, self.connections_max, self.round_trip_seconds
+        )
 
 
 def _by_hunger(place: Place) -> tuple[float, int]:

@@ -2,39 +2,38 @@
 
 What holds in every simulation (asserted while it runs, or by the tests from its outcome):
 
-1. No byte is fetched twice: a run is only started over bytes that are neither held nor on their way,
-   except for what a connection had in flight when it was given up, cut short, reset or dropped.
+1. No byte is fetched twice: a run is only started over bytes that are neither held nor on their
+   way, except for what a connection had in flight when it was given up, cut, reset or dropped.
 2. There are never more runs than connections.
 3. Orders name runs that exist, a shortened run keeps at least a byte, and what is started lies in
    the blob and in no other run, whatever was ordered with it.
 4. Every fill ends with every byte held, whoever left on the way, and each reader has got its span.
-5. No reader goes without bytes for longer than `silence_bound` of its set-up.
-6. The line is never idle for long: a fill takes little longer than its bytes take on that line.
+5. No reader goes without bytes for longer than `silence_bound` says of its set-up, as long as no
+   connection crawls.
+6. A fill nobody disturbs takes little longer than its bytes take on that line.
 
-The line is fluid: connections share its total rate equally, none above its own limit, and each waits
-one round trip for its first byte. A connection may be reset, may crawl, or may fall silent; a
+The line is fluid: connections share its total rate equally, none above its own limit, and each
+waits one round trip for its first byte. A connection may be reset, may crawl, or may fall silent; a
 silent one is dropped after STALL_SECONDS, as a fill does it. The plan is asked at every event: a
 reader comes, goes or is reached, a run opens or ends, and four times a second.
 
-`python -m tests.appliance.policy.fill_simulator` prints a table of set-ups.
+`python -m tests.appliance.policy.fill_setups` writes a table of set-ups.
 """
 
-import sys
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor, inf
 
 from appliance.policy.fillplan import (
-    CROWD_SECONDS_MAX,
     HEDGE_SECONDS,
     RUN_SIZE_BYTES_MIN,
-    Orders,
-    Reader,
-    Run,
+    choose_run_size,
     plan_runs,
 )
 from appliance.policy.linerate import LineRate
+from appliance.policy.places import Reader
+from appliance.policy.runs import Orders, Run
 from appliance.policy.spans import SpanSet
 from appliance.protocol.ranges import Span
 
@@ -123,7 +122,7 @@ class _Guest:
 
 
 class Simulation:
-    """One fill of `size_bytes`, from nothing or from `held`, until all is held and all have left."""
+    """One fill of `size_bytes`, until every byte is held and every reader has left."""
 
     def __init__(
         self,
@@ -206,6 +205,7 @@ class Simulation:
             rate_bytes_per_second=self._rate.bytes_per_second(self._now),
             connections_max=self.line.connections,
             now=self._now,
+            round_trip_seconds=self.line.round_trip_seconds,
         )
         check_orders(orders, self.size_bytes, self.held, runs, self.line.connections)
         self._obey(orders)
@@ -249,7 +249,7 @@ class Simulation:
         return max(min(moments), self._now + 1e-5)
 
     def _share_line(self) -> None:
-        """Give each open connection its share, the slowest first, and the others what they leave."""
+        """Give each open connection an equal share, and the others what a slow one leaves."""
         left, is_open = self.line.rate, []
         for fetch in self._fetches.values():
             fetch.rate = 0.0
@@ -297,6 +297,23 @@ class Simulation:
             guest.fed_at = self._now
         if guest.position == here:
             guest.dry_since = self._now
+
+
+def silence_bound(line: Line, places_max: int, *, stalls: int = 0) -> float:
+    """How long a reader may go without bytes, with up to `places_max` hungry places at once.
+
+    With a connection for each place it is a round trip and what a run may need to come by: a
+    second or two. A crowd takes turns: each place waits for a run of every other one,
+    and longer where runs grow while the others get done. Every
+    connection that falls silent, or crawls, costs the patience of a hedge.
+    """
+    rate, trip = line.rate_usable, line.round_trip_seconds
+    bound = 1.0 + 2 * trip + 2 * RUN_SIZE_BYTES_MIN * line.connections / rate
+    if places_max > line.connections:
+        run = choose_run_size(rate, places_max, line.connections, trip)
+        rounds = ceil(places_max / line.connections)
+        bound += 2.5 * (places_max * run / rate + rounds * trip)
+    return bound + stalls * (HEDGE_SECONDS + TICK_SECONDS + trip)
 
 
 def check_orders(
