@@ -86,13 +86,15 @@ def plan_runs(
     Costs a sort of the readers, and a copy of `held` where there is room to read ahead.
     """
     rate = RATE_UNMEASURED if rate_bytes_per_second is None else rate_bytes_per_second
+    places = find_places(readers, held, size_bytes)
+    width = max(1, len(runs), min(len(places), connections_max))
     plan = _Plan(
         size_bytes=size_bytes,
         held=held,
         book=RunBook(runs, connections_max),
-        places=find_places(readers, held, size_bytes),
+        places=places,
         rate=rate,
-        reach_bytes=max(RUN_SIZE_BYTES_MIN, int(rate * REACH_SECONDS / max(1, len(runs)))),
+        reach_bytes=max(RUN_SIZE_BYTES_MIN, int(rate * REACH_SECONDS / width)),
         connections_max=connections_max,
         round_trip_seconds=round_trip_seconds,
         now=now,
@@ -125,7 +127,7 @@ class _Plan:
     book: RunBook
     places: list[Place]  # Ascending.
     rate: float
-    reach_bytes: int  # What a run delivers within REACH_SECONDS.
+    reach_bytes: int  # What a run will deliver within REACH_SECONDS.
     connections_max: int
     round_trip_seconds: float
     now: float
@@ -178,7 +180,9 @@ class _Plan:
                 waiting.append(place)
             else:
                 lane.is_read = True
-        return join_places(waiting, self.reach_bytes, self._is_clear)
+        # One run feeds all that are joined: even the shortest of those that may be started now.
+        shortest_bytes = max(RUN_SIZE_BYTES_MIN, self._choose_run_size(len(front)) // 2)
+        return join_places(waiting, min(self.reach_bytes, shortest_bytes), self._is_clear)
 
     def _will_reach(self, lane: Lane, place: Place, *, is_crowded: bool) -> bool:
         distance_bytes = place.start - lane.start
