@@ -9,7 +9,8 @@ What holds in every simulation (asserted while it runs, or by the tests from its
    the blob and in no other run, whatever was ordered with it.
 4. Every fill ends with every byte held, whoever left on the way, and each reader has got its span.
 5. No reader goes without bytes for longer than `silence_bound` says of its set-up, as long as no
-   connection crawls.
+   connection crawls; in the set-ups of the table, with 16 connections and 30 ms, that is a round
+   trip for clients in step, and below 5 seconds for 64 places from 1 MB/s and 480 from 12.5 MB/s.
 6. A fill nobody disturbs takes little longer than its bytes take on that line.
 
 The line is fluid: connections share its total rate equally, none above its own limit, and each
@@ -302,17 +303,17 @@ class Simulation:
 def silence_bound(line: Line, places_max: int, *, stalls: int = 0) -> float:
     """How long a reader may go without bytes, with up to `places_max` hungry places at once.
 
-    With a connection for each place it is a round trip and what a run may need to come by: a
-    second or two. A crowd takes turns: each place waits for a run of every other one,
-    and longer where runs grow while the others get done. Every
-    connection that falls silent, or crawls, costs the patience of a hedge.
+    With a connection for each place it is a round trip, and what a run may need to come by: a
+    second or two. A crowd takes turns: each place waits for a run of every other one, which may be
+    half as long again where that ends a gap. Every connection that falls silent costs the patience
+    of a hedge.
     """
     rate, trip = line.rate_usable, line.round_trip_seconds
     bound = 1.0 + 2 * trip + 2 * RUN_SIZE_BYTES_MIN * line.connections / rate
     if places_max > line.connections:
         run = choose_run_size(rate, places_max, line.connections, trip)
         rounds = ceil(places_max / line.connections)
-        bound += 2.5 * (places_max * run / rate + rounds * trip)
+        bound += 1.5 * (places_max * run / rate + rounds * trip)
     return bound + stalls * (HEDGE_SECONDS + TICK_SECONDS + trip)
 
 
