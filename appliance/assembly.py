@@ -110,6 +110,7 @@ def make_cache(
         fresh_seconds=config.cache.fresh_seconds,
         min_free_bytes=min_free_bytes,
         uncounted=Uncounted(BUILTIN.repository, builtin.digests),
+        connections=config.origin.connections,
     )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from appliance.config_kinds import Kind, choice, flag, list_of, port, seconds, text
+from appliance.config_kinds import Kind, choice, flag, list_of, number, port, seconds, text
 from appliance.config_values import (
     Address,
     Amount,
@@ -176,6 +176,13 @@ class Origin:
         doc="The certificates that the origin is checked against. Empty: the system's own.",
         reason="Needed where the office inspects TLS, or the origin has a CA of its own. The check "
         "itself cannot be turned off.",
+    )
+    connections: int = key(
+        16,
+        number(1, 64),
+        doc="How many requests for blobs the origin sees at once, all downloads together. While "
+        "several models are fetched they share these; each has at least one.",
+        reason="As many as one Ollama opens for itself. Fewer leave more of the line to others.",
     )
     proxy: str | None = key(
         "",

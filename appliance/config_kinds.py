@@ -40,6 +40,11 @@ def choice(*words: str) -> Kind[str]:
     return text(f"one of {', '.join(words)}", partial(_choose, words))
 
 
+def number(low: int, high: int) -> Kind[int]:
+    """A whole number between two others, both included."""
+    return Kind(f"a number, {low} to {high}", partial(_number, low=low, high=high), _lex_number)
+
+
 def port() -> Kind[int]:
     """A TCP or UDP port that can be named."""
     return Kind("a port, 1 to 65535", partial(_number, low=1, high=65535), _lex_number)

@@ -1,40 +1,67 @@
 """One fill per digest: the one running effort to complete a blob, however many clients wait for it.
 
-Theory of operation. A fill asks its plan for the next run, fetches it from the source, writes it to
-the pending blob and wakes its readers, until nothing is missing; then it verifies and commits. It
-belongs to the cache, not to a client: readers come and go and only watch `held` grow. Held spans
-are recorded every SYNC_BYTES or SYNC_SECONDS after their bytes are on disk, so that a box that was
-killed fetches little again. Trouble with the source is waited out for as long as anything still
-arrives now and then; a fill that gives up keeps what it holds for the next one.
+Theory of operation. A fill knows its readers and asks its plan, whenever something changes, which
+runs to start, shorten or give up; the runs write to the pending blob, and readers are woken as
+their bytes land. The digest follows the contiguous beginning in a thread, so that the commit comes
+moments after the last byte. A fill belongs to the cache, not to a client: readers come and go.
+Held spans are recorded every SYNC_BYTES or SYNC_SECONDS after their bytes are on disk, so that a
+box that was killed fetches little again. Trouble with the source is waited out for as long as
+anything still arrives now and then; a fill that gives up keeps what it holds for the next one.
 """
 
 import asyncio
 import logging
 import os
-import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 
+from appliance.cache.runs import Runs
 from appliance.cache.tally import Count, Tally
-from appliance.policy.backoff import choose_delay
-from appliance.policy.fillplan import plan_run
+from appliance.policy.fillplan import plan_runs
+from appliance.policy.linerate import LineRate
+from appliance.policy.places import Reader
 from appliance.protocol.ranges import Span
 from appliance.store.faults import DigestMismatchError, StoreError
 from appliance.store.pending import PendingBlob
-from appliance.upstream.source import OriginUnreachableError, Source
+from appliance.upstream.source import Source
 
 SYNC_BYTES = 64 * 1024 * 1024  # What a kill may cost at full speed: half a second of a fast line.
 SYNC_SECONDS = 5.0  # And on a slow one.
+HASH_BYTES = 16 * 1024 * 1024  # How far the digest may lag: hashed in ten milliseconds.
+LOOK_SECONDS = 0.25  # Between two looks of the plan when nothing happens: readers starve by time.
 
 _log = logging.getLogger("cache")
+
+
+@dataclass(slots=True, eq=False)
+class Following:
+    """A reader's place in the blob: the next byte it needs, where it ends, when it last got one."""
+
+    position: int
+    stop: int
+    fed_at: float
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def view(self) -> Reader:
+        """The reader as the plan sees it."""
+        return Reader(self.position, self.stop, self.fed_at)
 
 
 class Fill:
     """The fill of one digest. `fault` tells why it ended without completing its blob."""
 
     def __init__(
-        self, pending: PendingBlob, source: Source, tally: Tally, *, now: Callable[[], float]
+        self,
+        pending: PendingBlob,
+        source: Source,
+        tally: Tally,
+        *,
+        now: Callable[[], float],
+        connections: Callable[[], int] = lambda: 1,
     ) -> None:
+        """`connections` tells how many requests at once this fill may have at the moment."""
         self.pending = pending
         self.file_fd = pending.open_reader()  # Open until the fill is over, committed or not.
         self.fault: Exception | None = None
@@ -42,10 +69,16 @@ class Fill:
         self._source = source
         self._tally = tally
         self._now = now
-        self._progress = asyncio.Event()
+        self.connections = connections
+        self._readers: set[Following] = set()
+        self._rate = LineRate()
+        self._runs: Runs | None = None
+        self._changed = asyncio.Event()
         self._unsynced_bytes = 0
         self._synced_at = time.monotonic()
-        self._attempt = 0
+        self._unhashed_bytes = 0
+        self._hash_due = asyncio.Event()
+        self._sync_due = asyncio.Event()
 
     async def run(self) -> None:
         """Fetch what is missing and commit. Raises nothing: what went wrong is left in `fault`."""
@@ -72,67 +105,129 @@ class Fill:
             _let_go(self.pending.suspend)
             self._end()
 
-    async def wait_held(self, position: int) -> int:
-        """Wait for bytes from `position` on; return where they end so far.
+    def follow(self, span: Span) -> Following:
+        """Take part as a reader of `span`, until `unfollow`."""
+        following = Following(span.start, span.stop, time.monotonic())
+        self._readers.add(following)
+        self._changed.set()
+        return following
 
-        Returns `position` itself when the fill is over and they will not come.
+    def unfollow(self, following: Following) -> None:
+        """Leave; once or more."""
+        self._readers.discard(following)
+        self._changed.set()
+
+    async def read_on(self, following: Following) -> Span | None:
+        """Wait for the reader's next bytes, and count them as given to it.
+
+        None when it has all, or when the fill is over and no more will come.
         """
-        while True:
-            progress = self._progress
-            stop = self.pending.held.held_from(position)
-            if stop > position or self.is_over:
-                return stop
-            await progress.wait()
+        while following.position < following.stop:
+            start = following.position
+            stop = min(self.pending.held.held_from(start), following.stop)
+            if stop > start:
+                following.position, following.fed_at = stop, time.monotonic()
+                return Span(start, stop)
+            if self.is_over:
+                return None
+            following.woken.clear()
+            if self._runs is None or not self._runs.will_bring(start):
+                self._changed.set()
+            await following.woken.wait()
+        return None
 
     async def _complete(self) -> None:
-        while (run := plan_run(self.pending.size_bytes, self.pending.held)) is not None:
-            await self._fetch_patiently(run)
+        try:
+            async with asyncio.TaskGroup() as group:
+                runs = self._runs = Runs(
+                    self.pending,
+                    self._source,
+                    group,
+                    landed=self._land,
+                    changed=self._changed.set,
+                )
+                chores = [
+                    group.create_task(each) for each in (self._hash_along(), self._sync_along())
+                ]
+                await self._direct(runs)
+                for chore in chores:
+                    chore.cancel()
+        except BaseExceptionGroup as faults:  # Of runs that met the same full disk, say.
+            raise _first(faults) from faults
         await asyncio.to_thread(self.pending.commit, stored_at=self._now())
         self._tally.add(Count.FILLS)
 
+    async def _direct(self, runs: Runs) -> None:
+        """Let the plan decide again and again, until all is held."""
+        pending = self.pending
+        while pending.held.size_bytes < pending.size_bytes:
+            self._changed.clear()
+            if runs.fault is not None and not len(runs):
+                raise runs.fault
+            now = time.monotonic()
+            orders = plan_runs(
+                size_bytes=pending.size_bytes,
+                held=runs.received(),
+                runs=runs.views(),
+                readers=[each.view() for each in self._readers if each.position < each.stop],
+                rate_bytes_per_second=self._rate.bytes_per_second(now),
+                connections_max=runs.allowed(self.connections(), now),
+                now=now,
+            )
+            runs.obey(orders)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(runs.seconds_to_look(LOOK_SECONDS)):
+                    await self._changed.wait()
+        runs.cancel()
+
+    def _land(self, span: Span) -> None:
+        """Wake who waits for bytes of `span`, which have just become readable."""
+        self._tally.add(Count.FETCHED_BYTES, span.size_bytes)
+        self._rate.add(span.size_bytes, time.monotonic())
+        for each in self._readers:
+            if span.start <= each.position < span.stop:
+                each.woken.set()
+        self._unhashed_bytes += span.size_bytes
+        if self._unhashed_bytes >= HASH_BYTES:
+            self._hash_due.set()
+        self._unsynced_bytes += span.size_bytes
+        if self._unsynced_bytes >= SYNC_BYTES:
+            self._sync_due.set()
+
+    async def _hash_along(self) -> None:
+        """Keep the digest close behind the contiguous beginning."""
+        while True:
+            await self._hash_due.wait()
+            self._hash_due.clear()
+            self._unhashed_bytes = 0
+            await asyncio.to_thread(self.pending.hash_along)
+
+    async def _sync_along(self) -> None:
+        """Make what is held survive a kill, every so many bytes or seconds."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SYNC_SECONDS):
+                    await self._sync_due.wait()
+            self._sync_due.clear()
+            if self._unsynced_bytes:
+                self._unsynced_bytes = 0
+                await asyncio.to_thread(self.pending.sync)
+
     def _end(self) -> None:
         self.is_over = True
+        self._runs = None
         os.close(self.file_fd)
-        self._announce()
+        for each in self._readers:
+            each.woken.set()
 
-    async def _fetch_patiently(self, run: Span) -> None:
-        try:
-            await self._fetch(run)
-        except OriginUnreachableError as error:
-            self._attempt += 1
-            delay = choose_delay(
-                self._attempt,
-                jitter=random.random(),  # noqa: S311  # Spreads requests, hides nothing.
-                retry_after_seconds=error.retry_after_seconds,
-            )
-            if delay is None:
-                raise
-            await asyncio.sleep(delay)
 
-    async def _fetch(self, run: Span) -> None:
-        pending = self.pending
-        opened = self._source.open_span(pending.repository, pending.digest, run, pending.size_bytes)
-        position = run.start
-        async with opened as chunks:
-            async for chunk in chunks:
-                await asyncio.to_thread(pending.write, position, chunk)
-                position += len(chunk)
-                self._attempt = 0
-                self._tally.add(Count.FETCHED_BYTES, len(chunk))
-                self._announce()
-                await self._sync_sometimes(len(chunk))
-
-    async def _sync_sometimes(self, written_bytes: int) -> None:
-        self._unsynced_bytes += written_bytes
-        is_due = time.monotonic() - self._synced_at > SYNC_SECONDS
-        if self._unsynced_bytes >= SYNC_BYTES or is_due:
-            await asyncio.to_thread(self.pending.sync)
-            self._unsynced_bytes = 0
-            self._synced_at = time.monotonic()
-
-    def _announce(self) -> None:
-        progress, self._progress = self._progress, asyncio.Event()
-        progress.set()
+def _first(faults: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One fault for many: the disk's before the origin's, as it ends the fill for good."""
+    disk = faults.subgroup((StoreError, OSError))
+    fault: BaseException = disk or faults
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault
 
 
 def _let_go(leave: Callable[[], None]) -> None:

@@ -27,6 +27,8 @@ from appliance.upstream.source import ManifestRequest, OriginUnreachableError, R
 # retrying clients, short enough that a repaired one is noticed within a client's own retries.
 MISMATCH_PAUSE_SECONDS = 30.0
 
+# Fills that run at once; others wait their turn. A tensor model's clients ask for 64 small blobs.
+FILLS_MAX = 64
 SAVE_SECONDS = 5.0  # Between two steps of the counts to disk: what a crash may leave uncounted.
 
 _log = logging.getLogger("cache")
@@ -44,13 +46,18 @@ class Cache:
         fresh_seconds: float,
         min_free_bytes: Callable[[], int],
         uncounted: Uncounted,
+        connections: int = 1,
     ) -> None:
+        """`connections` is how many requests at once the origin is to see, all fills together."""
         self.books = Bookkeeper(store, uncounted, now=now)
         self._store = store
         self._source_for = source_for
         self._now = now
         self._fresh_seconds = fresh_seconds
         self.min_free_bytes = min_free_bytes
+        self._connections = connections
+        self._slots = asyncio.Semaphore(FILLS_MAX)
+        self._running_count = 0
         self._fills: dict[Digest, Fill] = {}
         self._paused_until: dict[Digest, float] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -163,7 +170,13 @@ class Cache:
         )
         status = CacheStatus.PARTIAL if pending.held else CacheStatus.MISS
         try:
-            fill = Fill(pending, source, self.books.tally_for(repository), now=self._now)
+            fill = Fill(
+                pending,
+                source,
+                self.books.tally_for(repository),
+                now=self._now,
+                connections=self._share,
+            )
         except OSError:  # No descriptor left for it.
             pending.suspend()
             raise
@@ -173,6 +186,10 @@ class Cache:
         task.add_done_callback(self._running.discard)
         return fill, status
 
+    def _share(self) -> int:
+        """The connections of one fill among those that run now; at least one."""
+        return max(1, self._connections // max(1, self._running_count))
+
     async def _save_sometimes(self) -> None:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
@@ -180,7 +197,12 @@ class Cache:
 
     async def _run(self, digest: Digest, fill: Fill) -> None:
         try:
-            await fill.run()
+            async with self._slots:
+                self._running_count += 1
+                try:
+                    await fill.run()
+                finally:
+                    self._running_count -= 1
         finally:
             del self._fills[digest]
         if fill.fault is None:

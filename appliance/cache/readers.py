@@ -133,6 +133,7 @@ class FillReader(_FileReader):
 
     def __init__(self, fill: Fill, rest: StreamReader, status: CacheStatus, tally: Tally) -> None:
         super().__init__(rest.span, rest.size_bytes, status, os.dup(fill.file_fd), tally)
+        self._following = fill.follow(rest.span)
         self._fill = fill
         self._rest = rest
 
@@ -141,13 +142,12 @@ class FillReader(_FileReader):
         return self._fill.fault
 
     async def spans(self) -> AsyncIterator[Span]:
-        position = self.span.start
-        while position < self.span.stop:
-            held = min(await self._fill.wait_held(position), self.span.stop)
-            if held == position:
-                return
-            yield Span(position, held)
-            position = held
+        while (span := await self._fill.read_on(self._following)) is not None:
+            yield span
+
+    def close(self) -> None:
+        self._fill.unfollow(self._following)
+        super().close()
 
     def is_streamable(self) -> bool:
         """Only where the disk failed: wrong bytes and an origin that is away stay what they are."""

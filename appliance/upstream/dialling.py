@@ -23,8 +23,8 @@ from appliance.policy.addresses import parse_address
 from appliance.upstream.source import OriginMisbehavedError
 
 CONNECT_SECONDS = 10.0  # A handshake across the world takes one; past ten nobody answers.
-READ_SECONDS = 30.0  # Between two chunks: as long as Ollama waits for its own parts.
-READ_BUFFER_BYTES = 1024 * 1024  # One write to disk: what arrives while the last is written.
+READ_SECONDS = 10.0  # Between two chunks. Then the rest is asked for anew, before clients do.
+READ_BUFFER_BYTES = 256 * 1024  # What arrives while the last is written; sixteen are 4 MiB.
 
 PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
 

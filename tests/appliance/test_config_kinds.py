@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config_kinds import Kind, choice, flag, list_of, port, seconds, text
+from appliance.config_kinds import Kind, choice, flag, list_of, number, port, seconds, text
 from appliance.config_values import parse_host_name
 
 PORTS = list_of(port(), "a list of ports", count_min=1)
@@ -15,7 +15,7 @@ RAW = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-KINDS = [flag(), port(), seconds(1, 300), choice("auto", "plain"), PORTS, NAMES]
+KINDS = [flag(), number(1, 64), port(), seconds(1, 300), choice("auto", "plain"), PORTS, NAMES]
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ KINDS = [flag(), port(), seconds(1, 300), choice("auto", "plain"), PORTS, NAMES]
     [
         (flag(), True, True),
         (port(), 53, 53),
+        (number(1, 64), 64, 64),
         (seconds(1, 300), 30, 30),
         pytest.param(seconds(1, 300), "2m", 120, id="a duration with its unit"),
         (choice("auto", "plain"), "plain", "plain"),

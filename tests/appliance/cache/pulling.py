@@ -82,11 +82,7 @@ async def pull(cache: Cache, digest: Digest = DIGEST, size: int = len(CONTENT)) 
 
 async def settled(cache: Cache) -> None:
     """Wait until no fill runs."""
-    for fill in cache.fills:
-        while not fill.is_over:
-            await fill.wait_held(fill.pending.size_bytes)
-    await asyncio.sleep(0)  # The task that ran it takes it off the list.
-    assert not cache.fills
+    await until(lambda: not cache.fills)
 
 
 async def until(claim: Callable[[], bool]) -> None:

