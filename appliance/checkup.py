@@ -106,6 +106,8 @@ def _asker(
             return (address,)
         if not responder.listening:
             raise OSError(str(responder.fault or "it listens nowhere"))
-        return await ask(responder.listening[0], name, "A", ASK_SECONDS)
+        server = responder.listening[0]
+        found = await ask(server, name, "A", ASK_SECONDS)
+        return found or await ask(server, name, "AAAA", ASK_SECONDS)
 
     return ask_ours

@@ -48,6 +48,15 @@ _COMMITTING = format_cache_status(CacheStatus.COLLAPSED)
 _DOORS = {"proxy": "our https does not serve", "web": "our http does not serve"}
 
 
+# What a self-pull that came through has shown, part by part.
+SHOWN = {
+    "dns": "leads the registry's name to this box",
+    "proxy": "speaks https under the registry's name",
+    "web": "sends a blob's ranges in the clear",
+    "index": "serves the second pull from the cache, right to the bit",
+}
+
+
 class SelfPullError(Exception):
     """A step of a self-pull failed; `part` is the part of the box that it lies in."""
 
@@ -229,9 +238,8 @@ class Checkup:
             told = await self.self_pull.run()
         except SelfPullError as error:
             return self._note(error, reached)
-        whole = Check(is_ok=True, detail=told)
-        self._pulled = dict.fromkeys(self.parts, whole)
-        return whole
+        self._pulled = {part: Check(is_ok=True, detail=SHOWN[part]) for part in self.parts}
+        return Check(is_ok=True, detail=told)
 
     def _note(self, error: SelfPullError, reached: tuple[str, ...]) -> Check:
         self.is_sound = self.is_sound and error.part == "dns"

@@ -173,6 +173,7 @@ class Fill:
                 rate_bytes_per_second=self._rate.bytes_per_second(now),
                 connections_max=runs.allowed(self.connections(), now),
                 now=now,
+                round_trip_seconds=runs.round_trip_seconds,
             )
             runs.obey(orders)
             with suppress(TimeoutError):

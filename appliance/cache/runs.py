@@ -21,6 +21,8 @@ from appliance.protocol.ranges import Span
 from appliance.store.pending import PendingBlob
 from appliance.upstream.source import OriginUnreachableError, Source
 
+ROUND_TRIP_SECONDS = 0.05  # Until one was measured: a CDN on the same continent.
+ROUND_TRIP_WEIGHT = 0.2  # Of the newest one: a single slow answer is not yet a slow origin.
 RELENT_SECONDS = 5.0  # After so long without trouble one more connection is tried.
 
 
@@ -67,6 +69,8 @@ class Runs:
         self._held_back_until = 0.0
         self._limit: int | None = None
         self._relented_at = 0.0
+        self.round_trip_seconds = ROUND_TRIP_SECONDS
+        """From a request to its first byte, as measured lately."""
         self.fault: OriginUnreachableError | None = None
         """The trouble that was not waited out: no run will be started any more."""
 
@@ -143,8 +147,14 @@ class Runs:
         opened = self._source.open_span(
             pending.repository, pending.digest, span, pending.size_bytes
         )
+        asked_at: float | None = time.monotonic()
         async with opened as chunks:
             async for chunk in chunks:
+                if asked_at is not None:
+                    sample, asked_at = time.monotonic() - asked_at, None
+                    self.round_trip_seconds += ROUND_TRIP_WEIGHT * (
+                        sample - self.round_trip_seconds
+                    )
                 position, wanted = run.received, chunk[: run.stop - run.received]
                 run.received += len(wanted)
                 run.moved_at = time.monotonic()

@@ -46,7 +46,7 @@ def list_models(
                 tag.digest,
                 manifest.total_size_bytes,
                 _held_size_bytes(manifest, held, pending_size_of),
-                all(digest in held for digest, _ in manifest.blobs),
+                all(digest in held or not size_bytes for digest, size_bytes in manifest.blobs),
                 tag.stored_at,
                 pulled.last_at if pulled else None,
                 pulled.count if pulled else 0,

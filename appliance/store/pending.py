@@ -182,9 +182,12 @@ class PendingBlob:
     def cancel(self) -> None:
         """Drop the bytes. Does nothing once the blob is committed, cancelled or suspended."""
         with self._busy:
-            if self._end is None:
+            if self._end is not None:
+                return
+            try:
                 self._premises.disk.remove(self._premises.layout.pending_note(self.digest))
                 self._premises.disk.remove(self._path)
+            finally:  # What a disk does not let go of now, recovery sweeps.
                 self._close("was cancelled", None)
 
     def suspend(self) -> None:

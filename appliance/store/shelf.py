@@ -10,6 +10,7 @@ A pending blob is open (somebody fills it) or at rest (an earlier fill stopped, 
 of the box): then only its note is kept in memory. Those at rest reserve nothing.
 """
 
+import os
 import threading
 from collections.abc import Iterable
 
@@ -112,7 +113,12 @@ class Shelf:
         if not is_new:
             return disk.open_again(path)
         fd = disk.open_new(path)
-        disk.resize(fd, size_bytes)
+        try:
+            disk.resize(fd, size_bytes)
+        except BaseException:
+            os.close(fd)
+            disk.remove(path)
+            raise
         return fd
 
     def _on_closed(self, digest: Digest, kept: PendingNote | None) -> None:

@@ -41,6 +41,14 @@ class FailingDisk(Disk):
             raise
         super().write_at(fd, chunk, offset)
 
+    def resize(self, fd: int, size_bytes: int) -> None:
+        self._play("resize")
+        super().resize(fd, size_bytes)
+
+    def remove(self, path: Path) -> None:
+        self._play("remove")
+        super().remove(path)
+
     def sync_data(self, fd: int) -> None:
         self._play("sync_data")
         super().sync_data(fd)

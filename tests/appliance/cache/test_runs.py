@@ -162,3 +162,10 @@ async def test_cancelled_runs_leave_nothing_under_way(site: Site, source: FakeSo
     site.runs.cancel()
     await site.end()
     assert source.sent_bytes == 0
+
+
+async def test_the_round_trip_is_measured(site: Site, source: FakeSource) -> None:
+    believed = site.runs.round_trip_seconds
+    site.start(*(Span(start, start + 100) for start in range(0, 2000, 100)))
+    await site.end()
+    assert site.runs.round_trip_seconds < believed

@@ -70,3 +70,10 @@ async def test_pulls_are_those_of_the_tag(store: Store) -> None:
     (row,) = store.models()
     assert row.pulls == 2
     assert row.last_pulled_at == pytest.approx(NOON + 9)
+
+
+async def test_an_empty_blob_is_held_without_being_stored(store: Store) -> None:
+    await publish(store, LATEST, b"one", b"")
+    store_blob(store, b"one")
+    (row,) = store.models()
+    assert row.is_complete

@@ -383,3 +383,14 @@ def test_a_sync_that_ends_after_a_cancel_leaves_nothing(
     pending.write(0, CONTENT[:10])
     pending.sync()
     assert files_in(premises) == []
+
+
+def test_a_disk_that_lets_nothing_go_does_not_keep_it_open(shelf: Shelf, disk: FailingDisk) -> None:
+    pending = begin(shelf)
+    disk.fail("remove", errno.EROFS)
+    with pytest.raises(OSError, match="Read-only"):
+        pending.cancel()
+    disk.heal()
+    pending.cancel()
+    with pytest.raises(PendingClosedError):
+        pending.open_reader()

@@ -1,5 +1,6 @@
 """The shelf: space is promised once, and what rests is found again."""
 
+import errno
 from collections.abc import Iterator
 
 import pytest
@@ -139,3 +140,13 @@ def test_a_blob_that_is_held_is_not_begun(shelf: Shelf) -> None:
     pending.commit(stored_at=NOON)
     with pytest.raises(AssertionError, match="held"):
         begin(shelf, A)
+
+
+def test_a_blob_that_cannot_be_begun_leaves_nothing_in_the_way(
+    shelf: Shelf, disk: FailingDisk
+) -> None:
+    disk.fail("resize", errno.EFBIG)
+    with pytest.raises(OSError, match="too large"):
+        begin(shelf, A)
+    disk.heal()
+    begin(shelf, A).cancel()
