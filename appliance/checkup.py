@@ -30,8 +30,12 @@ def make_checkup(
     surroundings: Surroundings,
     tls_port: int,
     min_free_bytes: Callable[[], int],
+    is_known: Callable[[], bool],
 ) -> Checkup:
-    """Put the checks together; none is listed that is not run."""
+    """Put the checks together; none is listed that is not run.
+
+    `is_known` tells whether the registry's true address was ever learnt.
+    """
     address = find_address(config)
     self_pull = SelfPull(
         reference=BUILTIN,
@@ -47,7 +51,9 @@ def make_checkup(
         self_pull,
         {
             "disk": lambda: look_at_disk(store, min_free_bytes),
-            "upstream": lambda: look_at_origin(origin, is_offline=config.cache.offline),
+            "upstream": lambda: look_at_origin(
+                origin, is_offline=config.cache.offline, is_known=is_known()
+            ),
             "ca": lambda: look_at_dates(authority, leaf, datetime.now(UTC)),
         },
     )
@@ -77,12 +83,15 @@ def look_at_disk(store: Store, min_free_bytes: Callable[[], int]) -> Check:
     return Check(is_ok=True, detail=f"{free_bytes // 10**9} GB free at {store.root}")
 
 
-def look_at_origin(origin: Origin, *, is_offline: bool) -> Check:
+def look_at_origin(origin: Origin, *, is_offline: bool, is_known: bool) -> Check:
     """What the last request to the origin came to; none was made just for this."""
     if is_offline:
         return Check(is_ok=True, detail="offline, as cache.offline says: the origin is not asked")
     if origin.trouble is not None:
         return Check(is_ok=False, detail=f"{origin.trouble}: {origin.trouble.hint}")
+    if not origin.is_reached and not is_known:
+        hint = "is there a way to the Internet? else set dns.upstream"
+        return Check(is_ok=False, detail=f"no DNS server knows the registry's address: {hint}")
     if not origin.is_reached:
         return Check(is_ok=True, detail="the origin has not been needed yet")
     return Check(is_ok=True, detail="the origin answered when it was last asked")

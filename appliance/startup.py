@@ -137,6 +137,7 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         surroundings=ground.surroundings,
         tls_port=ground.tls.port,
         min_free_bytes=engine.cache.min_free_bytes,
+        is_known=lambda: bool(engine.resolver.last_known(config.origin.name)),
     )
     box = Box(ground, engine, checkup, _make_facts(ground, engine, checkup))
     await _open_doors(stack, box)

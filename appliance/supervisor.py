@@ -86,12 +86,14 @@ def _beat_once(box: Box, *, is_healthy: bool) -> None:
 
 async def _learn_truth(box: Box) -> None:
     """Keep the registry's true address at hand for DNS."""
-    config = box.ground.config
+    config, told = box.ground.config, ""
     while box.engine.responder is not None and not config.cache.offline:
         try:
             await box.engine.resolver.resolve(config.origin.name)
         except (NameUnresolvableError, AddressRefusedError) as error:
-            _log.warning("the true address of %s is not known: %s", config.origin.name, error)
+            if str(error) != told:
+                told = str(error)
+                _log.warning("the true address of %s is not known: %s", config.origin.name, told)
         await asyncio.sleep(TRUTH_SECONDS)
 
 

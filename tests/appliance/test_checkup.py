@@ -83,12 +83,15 @@ def origin(trouble: OriginUnreachableError | None, *, is_reached: bool) -> Origi
 
 def test_the_origin_is_as_it_was_when_last_asked() -> None:
     cut = OriginUnreachableError("the line is cut", hint="call somebody")
-    check = look_at_origin(origin(cut, is_reached=True), is_offline=False)
+    check = look_at_origin(origin(cut, is_reached=True), is_offline=False, is_known=True)
     assert (check.is_ok, check.detail) == (False, "the line is cut: call somebody")
-    assert look_at_origin(origin(None, is_reached=True), is_offline=False).is_ok
-    not_yet = look_at_origin(origin(None, is_reached=False), is_offline=False)
+    assert look_at_origin(origin(None, is_reached=True), is_offline=False, is_known=True).is_ok
+    not_yet = look_at_origin(origin(None, is_reached=False), is_offline=False, is_known=True)
     assert (not_yet.is_ok, "not been needed" in not_yet.detail) == (True, True)
-    offline = look_at_origin(origin(cut, is_reached=False), is_offline=True)
+    unknown = look_at_origin(origin(None, is_reached=False), is_offline=False, is_known=False)
+    assert not unknown.is_ok
+    assert "dns.upstream" in unknown.detail
+    offline = look_at_origin(origin(cut, is_reached=False), is_offline=True, is_known=True)
     assert (offline.is_ok, "cache.offline" in offline.detail) == (True, True)
 
 

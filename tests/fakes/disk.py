@@ -45,9 +45,9 @@ class FailingDisk(Disk):
         self._play("resize")
         super().resize(fd, size_bytes)
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path) -> bool:
         self._play("remove")
-        super().remove(path)
+        return super().remove(path)
 
     def sync_data(self, fd: int) -> None:
         self._play("sync_data")
