@@ -179,7 +179,7 @@ class Fill:
             with suppress(TimeoutError):
                 async with asyncio.timeout(runs.seconds_to_look(LOOK_SECONDS)):
                     await self._changed.wait()
-        runs.cancel()
+        runs.end()
 
     def _land(self, span: Span) -> None:
         """Wake who waits for bytes of `span`, which have just become readable."""

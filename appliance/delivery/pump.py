@@ -67,6 +67,8 @@ class _PumpThread(threading.Thread):
         self._arrived: deque[_Job] = deque()
         self._jobs: dict[int, _Job] = {}
         self._is_stopping = False
+        self._is_closed = False
+        self._closing = threading.Lock()  # A wake must not write to a descriptor given away.
 
     @property
     def load(self) -> int:
@@ -74,13 +76,24 @@ class _PumpThread(threading.Thread):
 
     def wake(self, job: _Job) -> None:
         """Look at `job`, new or changed, soon. Any thread may call this."""
-        self._arrived.append(job)
-        os.eventfd_write(self._wake_fd, 1)
+        with self._closing:
+            if self._is_closed:
+                self._release(job)
+                return
+            self._arrived.append(job)
+            os.eventfd_write(self._wake_fd, 1)
 
     def stop(self) -> None:
+        """End the thread and every job it has. Blocks until both are done."""
         self._is_stopping = True
         os.eventfd_write(self._wake_fd, 1)
         self.join()
+        with self._closing:
+            self._is_closed = True
+            for job in [*self._jobs.values(), *self._arrived]:
+                self._release(job)
+            self._epoll.close()
+            os.close(self._wake_fd)
 
     def run(self) -> None:
         swept_at = time.monotonic()
@@ -94,10 +107,6 @@ class _PumpThread(threading.Thread):
             if time.monotonic() - swept_at > _BEAT_SECONDS:
                 swept_at = time.monotonic()
                 self._sweep(swept_at)
-        for job in [*self._jobs.values(), *self._arrived]:
-            self._release(job)
-        self._epoll.close()
-        os.close(self._wake_fd)
 
     def _admit(self) -> None:
         while self._arrived:

@@ -28,7 +28,8 @@ started at one moment differ in length, lest they all end, and pause, at one mom
 silent is given up for a new one; each time the patience doubles, so that an origin that is slow to
 answer does answer in the end. A run that moves, yet not fast enough, is cut before the reader.
 
-*Small blobs* are one run for each gap, one after the other; only a reader further on opens another.
+*Small blobs* are one run for each gap, one after the other, whoever waits where: cutting a request
+that is over in a moment wastes what it has in flight. Only a reader that starves opens another.
 
 Bytes that are held or on their way by another run are never asked for, so each is fetched once, but
 for what a given-up connection had in flight.
@@ -172,6 +173,8 @@ class _Plan:
 
     def _find_waiting(self, front: list[Place]) -> list[Place]:
         """Mark the runs that serve a place; return the places that none does, joined."""
+        if self.is_small:
+            return self._find_starving(front)
         waiting = []
         is_crowded = len(front) > self.connections_max
         for place in front:
@@ -183,6 +186,19 @@ class _Plan:
         # One run feeds all that are joined: even the shortest of those that may be started now.
         shortest_bytes = max(RUN_SIZE_BYTES_MIN, self._choose_run_size(len(front)) // 2)
         return join_places(waiting, min(self.reach_bytes, shortest_bytes), self._is_clear)
+
+    def _find_starving(self, front: list[Place]) -> list[Place]:
+        """Of a small blob: those whom its one run after the other leaves without bytes too long."""
+        waiting = []
+        for place in front:
+            lane = self.book.find_covering(place.start)
+            is_next = lane is not None and lane.start == place.start
+            if is_next or self.now - place.fed_at < HEDGE_SECONDS:
+                if lane is not None:
+                    lane.is_read = True
+            else:
+                waiting.append(place)
+        return waiting or ([] if len(self.book) else front[:1])
 
     def _will_reach(self, lane: Lane, place: Place, *, is_crowded: bool) -> bool:
         distance_bytes = place.start - lane.start
@@ -289,7 +305,7 @@ class _Plan:
         return self.size_bytes <= SMALL_SIZE_BYTES
 
     def _choose_run_size(self, places_count: int) -> int:
-        if self.is_small and places_count <= self.connections_max:
+        if self.is_small:
             return self.size_bytes
         return choose_run_size(
             self.rate, places_count, self.connections_max, self.round_trip_seconds

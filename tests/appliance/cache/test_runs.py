@@ -57,7 +57,7 @@ async def working(pending: PendingBlob, source: FakeSource) -> AsyncIterator[Sit
     async with asyncio.TaskGroup() as group:
         site = Site(pending, source, group)
         yield site
-        site.runs.cancel()
+        site.runs.end()
 
 
 async def test_runs_side_by_side_bring_their_spans(site: Site, source: FakeSource) -> None:
@@ -154,12 +154,12 @@ async def test_trouble_that_stays_is_a_fault_and_ends_all_starting(
     assert site.runs.allowed(16, time.monotonic() + 1000) == 0
 
 
-async def test_cancelled_runs_leave_nothing_under_way(site: Site, source: FakeSource) -> None:
+async def test_ended_runs_leave_nothing_under_way(site: Site, source: FakeSource) -> None:
     source.gates[0] = asyncio.Event()
     site.start(Span(0, 1000), Span(1000, 2000))
     assert site.runs.will_bring(1999)
     await until(lambda: len(source.spans) == 2)
-    site.runs.cancel()
+    site.runs.end()
     await site.end()
     assert source.sent_bytes == 0
 

@@ -182,3 +182,12 @@ async def test_stopping_cuts_every_body_short(wire: Wire, blob: tuple[int, bytes
         sending = group.create_task(pumps.send(wire.out_fd(), fd, each(Span(0, SIZE_BYTES))))
         await wire.read(1)
     assert sending.result() < SIZE_BYTES
+
+
+async def test_a_body_for_a_pump_that_has_stopped_is_cut_at_once(
+    wire: Wire, blob: tuple[int, bytes]
+) -> None:
+    fd, _ = blob
+    async with Pumps(threads=1) as pumps:
+        pass
+    assert await pumps.send(wire.out_fd(), fd, each(Span(0, SIZE_BYTES))) == 0

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.policy.fillplan import (
+    HEDGE_SECONDS,
     RUN_SIZE_BYTES_MAX,
     RUN_SIZE_BYTES_MIN,
     SMALL_SIZE_BYTES,
@@ -243,9 +244,18 @@ def test_one_that_was_interrupted_is_one_request_for_each_gap() -> None:
     assert plan(size_bytes=SMALL_SIZE_BYTES, held=held, runs=(run(1, 0, MIB),)) == Orders()
 
 
-def test_a_reader_far_on_in_a_small_blob_opens_a_second() -> None:
+def test_readers_all_over_a_small_blob_wait_for_its_one_run() -> None:
+    readers = [reader(position * MIB) for position in range(0, 32, 2)]
+    first = plan(*readers, size_bytes=SMALL_SIZE_BYTES)
+    assert first.start == (Span(0, SMALL_SIZE_BYTES),)
     runs = (run(1, 0, SMALL_SIZE_BYTES),)
-    orders = plan(reader(0), reader(30 * MIB), runs=runs, size_bytes=SMALL_SIZE_BYTES)
+    assert plan(*readers, runs=runs, size_bytes=SMALL_SIZE_BYTES) == Orders()
+
+
+def test_a_reader_that_starves_far_on_in_a_small_blob_opens_a_second() -> None:
+    runs = (run(1, 0, SMALL_SIZE_BYTES),)
+    starved = reader(30 * MIB, waited=HEDGE_SECONDS)
+    orders = plan(reader(0), starved, runs=runs, size_bytes=SMALL_SIZE_BYTES)
     assert orders.shorten == ((1, 30 * MIB),)
     assert orders.start == (Span(30 * MIB, SMALL_SIZE_BYTES),)
 

@@ -115,7 +115,7 @@ async def test_a_blob_that_arrives_is_sent_as_it_arrives(door: Door) -> None:
 async def test_a_fill_that_ends_early_cuts_the_body(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.cache.fill.choose_delay", lambda *_, **__: None)
+    monkeypatch.setattr("appliance.cache.runs.choose_delay", lambda *_, **__: None)
     door.shop.source.publish("tiny", LAYER)
     await list_it(door)
     door.shop.source.cut_at = 300_000
