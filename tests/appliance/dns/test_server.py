@@ -97,8 +97,8 @@ async def test_an_address_that_vanishes_is_closed_and_a_new_one_opened() -> None
 
 
 async def test_an_address_that_is_taken_is_told_and_the_others_serve() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.0.0.1", 0))
+    other, tcp = bind_both("127.0.0.1", 0)  # Both, so that nobody else gets the TCP port meanwhile.
+    with other, tcp:
         async with running(port=other.getsockname()[1]) as server:
             assert not server.listening
             await server.listen_at(["127.0.0.1", "127.0.0.2", "192.0.2.99", "nonsense"])
@@ -106,6 +106,7 @@ async def test_an_address_that_is_taken_is_told_and_the_others_serve() -> None:
             assert set(server.failures) == {"127.0.0.1", "192.0.2.99", "nonsense"}
             assert records(await by_udp(at(server, "127.0.0.2"), packet(REGISTRY)))
             other.close()
+            tcp.close()
             await server.listen_at(["127.0.0.1", "127.0.0.2"])
             assert server.failures == {}
 
