@@ -107,12 +107,20 @@ async def _check_up(box: Box, say: Say) -> None:
             for line in describe_next_steps(box.facts):
                 say(line)
             say("ready")
+            _resume(box, say)
         elif not check.is_ok:
             _log.error("self-check failed, DNS sends clients to the origin: %s", check.detail)
         elif was_ok is False:
             _log.info("self-check passed again: %s", check.detail)
         was_ok = check.is_ok or (None if was_ok is None else False)
         await asyncio.sleep(CHECKUP_SECONDS if check.is_ok else RECHECK_SECONDS)
+
+
+def _resume(box: Box, say: Say) -> None:
+    """Let downloads go on that an earlier life began, whether or not a client still waits."""
+    count = 0 if box.ground.config.cache.offline else box.engine.cache.resume()
+    if count:
+        say(f"going on with {count} unfinished download{'s' if count > 1 else ''}")
 
 
 def make_questions(box: Box) -> Mapping[str, Callable[[], Awaitable[Any]]]:

@@ -145,6 +145,18 @@ class Cache:
             _log.warning("streaming %s past the store: %s", digest, fault)
             return rest
 
+    def resume(self) -> int:
+        """Go on with what an earlier life left unfinished; return how many blobs that is."""
+        count = 0
+        for note in self._store.unfinished():
+            source = self._source_for(note.repository)
+            try:
+                self._join(note.repository, note.digest, note.size_bytes, source)
+                count += 1
+            except (StoreError, OSError, Unavailable) as fault:
+                _log.warning("%s stays unfinished: %s", note.digest, fault)
+        return count
+
     def _open_held(self, digest: Digest, span: Span, tally: Tally) -> HeldReader | None:
         record = self._store.find_blob(digest)
         if record is None:

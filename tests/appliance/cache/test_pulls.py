@@ -440,3 +440,32 @@ async def test_more_fills_than_may_run_wait_their_turn(
     assert await read(first) == CONTENT
     assert await read(second) == other
     await settled(cache)
+
+
+async def test_what_an_earlier_life_left_unfinished_goes_on_without_a_client(
+    store: Store, source: FakeSource, clock: Clock, uncounted: Uncounted
+) -> None:
+    source.gates[5000] = asyncio.Event()
+    async with make_cache(store, source, clock, uncounted) as cache:
+        (await open_whole(cache)).close()
+        await until(lambda: cache.fills[0].pending.held.size_bytes == 5000)
+    source.gates.clear()
+    async with make_cache(store, source, clock, uncounted) as cache:
+        assert cache.resume() == 1
+        await settled(cache)
+        assert cache.resume() == 0
+    assert store.find_blob(DIGEST) is not None
+    assert source.sent_bytes == SIZE
+
+
+async def test_what_has_no_room_stays_unfinished(
+    store: Store, source: FakeSource, clock: Clock, uncounted: Uncounted, disk: FailingDisk
+) -> None:
+    source.gates[5000] = asyncio.Event()
+    async with make_cache(store, source, clock, uncounted) as cache:
+        (await open_whole(cache)).close()
+        await until(lambda: cache.fills[0].pending.held.size_bytes == 5000)
+    disk.free = 0
+    async with make_cache(store, source, clock, uncounted) as cache:
+        assert cache.resume() == 0
+    assert len(store.unfinished()) == 1
