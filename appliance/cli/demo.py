@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from time import time as wall_clock  # noqa: TID251  The command line may: rooms are handed it.
 from typing import TYPE_CHECKING
@@ -46,6 +45,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--clients", type=parse_clients, default="2", metavar="N", help="that pull cold (2)"
     )
+    parser.add_argument(
+        "--direct",
+        action=argparse.BooleanOptionalAction,
+        help="pull once without the box first, to compare with (yes, with --json no)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -75,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     from appliance.demo.conversation import PullError
     from appliance.demo.play import DiskShortError, Plan
 
-    plan = Plan(args.size, args.clients, args.rate or None)
+    has_direct = not args.json if args.direct is None else args.direct
+    plan = Plan(args.size, args.clients, args.rate or None, has_direct)
     try:
         report = _play(plan, as_json=args.json)
     except (BoxFailedError, DiskShortError, PullError) as fault:
@@ -86,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 def conclude(report: "Report", *, as_json: bool) -> int:
     """Print what was measured, and every promise that was not kept; returns the exit status."""
-    print(json.dumps(asdict(report)) if as_json else "\n".join(["", *report.lines()]))
+    print(json.dumps(report.document()) if as_json else "\n".join(["", *report.lines()]))
     for failure in report.failures():
         print(f"FAILED: {failure}", file=sys.stderr)
     return 1 if report.failures() else 0

@@ -1,17 +1,16 @@
-"""The demo itself: several clients pull a cold model at once, then one more pulls it warm."""
+"""The demo itself: one client pulls without the box, several pull cold at once, one pulls warm."""
 
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from appliance.demo.client import Client, DigestMismatchError, Pull
 from appliance.demo.models import DemoModel, write_model
-from appliance.demo.report import Cold, Report, Warm, format_size
+from appliance.demo.report import Cold, Direct, Report, Warm, format_size
 from appliance.demo.stage import Stage
 from appliance.protocol.digest import Digest
 
@@ -28,11 +27,15 @@ class DiskShortError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to play. `bytes_per_second` is the rate of the Internet connection; None: no limit."""
+    """What to play. `bytes_per_second` is the rate of the Internet connection; None: no limit.
+
+    `has_direct`: one client pulls without the box first, for comparison.
+    """
 
     size_bytes: int
     clients: int
     bytes_per_second: int | None
+    has_direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,11 @@ class Audience:
 
 
 def check_disk(directory: Path, plan: Plan) -> None:
-    """Raise DiskShortError unless `directory` has room: origin, box, and the clients at once."""
+    """Raise DiskShortError unless `directory` has room: origin, box, and the clients at once.
+
+    A client's copy goes as soon as it is verified, but cold ones all end together. The direct
+    client's is gone before they begin.
+    """
     needed_bytes = plan.size_bytes * (2 + plan.clients) + SPARE_BYTES
     free_bytes = shutil.disk_usage(directory).free
     if free_bytes < needed_bytes:
@@ -73,41 +80,73 @@ async def play(directory: Path, plan: Plan, now: Callable[[], float], audience: 
         directory, now, total_bytes_per_second=plan.bytes_per_second, settings=settings
     ) as stage:
         stage.outside.publish(model)
-        return await _Performance(stage, model, audience).run(plan.clients)
+        return await _Performance(stage, model, audience).run(plan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Clients that pulled at once. Seconds are until the first and the last was done."""
+
+    pulls: list[Pull | None]
+    first_seconds: float
+    seconds: float
+    upstream_bytes: int
+
+    @property
+    def longest_silence_seconds(self) -> float:
+        return max((each.longest_silence_seconds for each in self.pulls if each), default=0.0)
 
 
 class _Performance:
-    """Both pulls, measured from outside: by the clock and by the Internet's own count."""
+    """All pulls, measured from outside: by the clock and by the Internet's own count."""
 
     def __init__(self, stage: Stage, model: DemoModel, audience: Audience) -> None:
         self._stage = stage
         self._model = model
         self._audience = audience
 
-    async def run(self, clients: int) -> Report:
-        self._audience.say(f"cold: {clients} at once, ollama pull {MODEL_NAME}")
-        names = [f"client-{number}" for number in range(1, clients + 1)]
-        cold, cold_seconds, cold_bytes = await self._pull_all(names)
+    async def run(self, plan: Plan) -> Report:
+        direct = await self._pull_directly() if plan.has_direct else None
+        self._audience.say(f"cold: {plan.clients} at once, ollama pull {MODEL_NAME}")
+        names = [f"client-{number}" for number in range(1, plan.clients + 1)]
+        cold = await self._pull_all({name: self._stage.client(name) for name in names})
         self._audience.say(f"warm: one more, ollama pull {MODEL_NAME}")
-        warm, warm_seconds, warm_bytes = await self._pull_all(["client-warm"])
-        silence_seconds = max((each.longest_silence_seconds for each in cold if each), default=0.0)
+        warm = await self._pull_all({"client-warm": self._stage.client("client-warm")})
         return Report(
             blob_bytes=self._model.blob_bytes,
-            cold=Cold(clients, cold_seconds, cold_bytes, silence_seconds),
-            warm=Warm(warm_seconds, warm_bytes),
-            sha256_ok=all(self._is_right(each) for each in (*cold, *warm)),
+            cold=Cold(
+                plan.clients,
+                cold.seconds,
+                cold.upstream_bytes,
+                cold.longest_silence_seconds,
+                cold.first_seconds,
+            ),
+            warm=Warm(warm.seconds, warm.upstream_bytes),
+            sha256_ok=all(
+                self._is_right(pull) for each in (direct, cold, warm) if each for pull in each.pulls
+            ),
+            direct=Direct(direct.seconds, direct.longest_silence_seconds) if direct else None,
         )
 
-    async def _pull_all(self, names: Sequence[str]) -> tuple[list[Pull | None], float, int]:
-        """Pull with new clients at once: results, seconds, bytes from the Internet."""
+    async def _pull_directly(self) -> _Round:
+        self._audience.say(f"direct: one without the box, ollama pull {MODEL_NAME}")
+        directory = self._stage.directory / "client-direct"
+        client = Client(directory, self._stage.outside.surroundings)
+        return await self._pull_all({directory.name: client})
+
+    async def _pull_all(self, clients: Mapping[str, Client]) -> _Round:
+        """Pull with new clients at once; what they pulled is removed, on nobody's time."""
         ledger = self._stage.outside.ledger
         before_bytes, began = ledger.upstream_bytes, time.monotonic()
-        clients = {name: self._stage.client(name) for name in names}
-        pulls = await pull_at_once(clients, self._model.blob_bytes, self._audience)
-        seconds = time.monotonic() - began
-        for name in names:  # The disk is needed again.
-            await asyncio.to_thread(shutil.rmtree, self._stage.directory / name)
-        return pulls, seconds, ledger.upstream_bytes - before_bytes
+        done_seconds: list[float] = []
+
+        def done(name: str) -> None:
+            done_seconds.append(time.monotonic() - began)
+            shutil.rmtree(self._stage.directory / name)  # Before the system writes it to the disk.
+
+        pulls = await pull_at_once(clients, self._model.blob_bytes, self._audience, done)
+        upstream_bytes = ledger.upstream_bytes - before_bytes
+        return _Round(pulls, min(done_seconds), max(done_seconds), upstream_bytes)
 
     def _is_right(self, pull: Pull | None) -> bool:
         """Whether this pull brought the very model, by its own hashing and by the origin's."""
@@ -117,17 +156,21 @@ class _Performance:
 
 
 async def pull_at_once(
-    clients: Mapping[str, Client], blob_bytes: int, audience: Audience
+    clients: Mapping[str, Client],
+    blob_bytes: int,
+    audience: Audience,
+    done: Callable[[str], None],
 ) -> list[Pull | None]:
     """Pull the demo's model with all clients at once; None for those that got wrong bytes.
 
+    `done` is told each that came to its end, by any thread.
     Raises PullError as soon as one fails otherwise; the others are ended, too.
     """
     with ThreadPoolExecutor(len(clients), "client") as pool:
         try:
             async with asyncio.TaskGroup() as group:
                 pulls = [
-                    group.create_task(_pull(pool, name, client, blob_bytes, audience))
+                    group.create_task(_pull(pool, name, client, blob_bytes, audience, done))
                     for name, client in clients.items()
                 ]
         except ExceptionGroup as failures:
@@ -136,7 +179,12 @@ async def pull_at_once(
 
 
 async def _pull(
-    pool: ThreadPoolExecutor, name: str, client: Client, blob_bytes: int, audience: Audience
+    pool: ThreadPoolExecutor,
+    name: str,
+    client: Client,
+    blob_bytes: int,
+    audience: Audience,
+    done: Callable[[str], None],
 ) -> Pull | None:
     here: dict[Digest, int] = {}
 
@@ -144,11 +192,16 @@ async def _pull(
         here[digest] = here_bytes
         audience.advance(name, sum(here.values()), blob_bytes)
 
+    def pull() -> Pull | None:
+        result = None
+        try:
+            result = client.pull(MODEL_NAME, progress=advance)
+        except DigestMismatchError as error:
+            audience.say(f"{name}: {error}")
+        done(name)
+        return result
+
     try:
-        pull = partial(client.pull, MODEL_NAME, progress=advance)
         return await asyncio.get_running_loop().run_in_executor(pool, pull)
-    except DigestMismatchError as error:
-        audience.say(f"{name}: {error}")
-        return None
     finally:
         client.interrupt()  # Where the demo itself is ended, the thread must end, too.

@@ -1,7 +1,8 @@
 """What a demo measured, whether that is as promised, and both as text for people."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 UPSTREAM_RATIO_MAX = 1.01  # Of the model's bytes: room for a range fetched twice at an edge.
 
@@ -9,13 +10,25 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True, slots=True)
+class Direct:
+    """One client with no box, over the same Internet connection: what the box is measured by."""
+
+    seconds: float
+    longest_silence_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cold:
-    """Several clients at once, none of the model in the box."""
+    """Several clients at once, none of the model in the box. `seconds` is until the last is done.
+
+    `first_seconds` is until the first of them is.
+    """
 
     clients: int
     seconds: float
     upstream_bytes: int
     longest_silence_seconds: float
+    first_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +41,29 @@ class Warm:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A demo's result. `sha256_ok`: every client's files are the model, hashed from its disk."""
+    """A demo's result. `sha256_ok`: every client's files are the model, hashed from its disk.
+
+    `direct` is None where nobody pulled without the box.
+    """
 
     blob_bytes: int
     cold: Cold
     warm: Warm
     sha256_ok: bool
+    direct: Direct | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The report for programs; `direct` and `cold.ratio` only where somebody pulled directly.
+
+        The ratio is that of the last cold client's time to the direct client's.
+        """
+        document = asdict(self)
+        del document["cold"]["first_seconds"]
+        if self.direct is None:
+            del document["direct"]
+        else:
+            document["cold"]["ratio"] = self.cold.seconds / self.direct.seconds
+        return document
 
     def failures(self) -> list[str]:
         """Every promise that was not kept, as a sentence; none when all is well."""
@@ -57,7 +87,9 @@ class Report:
         served = size * (cold.clients + 1)
         rate = format_size(size * cold.clients / cold.seconds)
         yield f"model     {format_size(size)}"
+        yield from self._direct_lines()
         yield f"cold      {clients}, {cold.seconds:.1f} s, {rate}/s together"
+        yield from self._ratio_lines()
         ratio = cold.upstream_bytes / size
         yield f"          {format_size(cold.upstream_bytes)} from the Internet: {ratio:.3f} models"
         yield f"          longest silence of any part: {cold.longest_silence_seconds:.2f} s"
@@ -65,6 +97,24 @@ class Report:
         yield f"          {format_size(warm.upstream_bytes)} from the Internet"
         yield f"saved     {format_size(served - cold.upstream_bytes - warm.upstream_bytes)}"
         yield f"sha256    {'every blob of every client is right' if self.sha256_ok else 'WRONG'}"
+
+    def _direct_lines(self) -> Iterator[str]:
+        if self.direct is None:
+            return
+        rate = format_size(self.blob_bytes / self.direct.seconds)
+        yield f"direct    1 client without the box, {self.direct.seconds:.1f} s, {rate}/s"
+        silence_seconds = self.direct.longest_silence_seconds
+        yield f"          longest silence of any part: {silence_seconds:.2f} s"
+
+    def _ratio_lines(self) -> Iterator[str]:
+        if self.direct is None:
+            return
+        last = f"{self.cold.seconds / self.direct.seconds:.2f} times the direct pull"
+        if self.cold.clients == 1:
+            yield f"          {last}"
+        else:
+            first = f"{self.cold.first_seconds / self.direct.seconds:.2f}"
+            yield f"          first client done in {first}, last in {last}"
 
 
 def format_size(size_bytes: float) -> str:

@@ -14,7 +14,7 @@ import pytest
 from appliance.cli.demo import add_parser, conclude, parse_clients, parse_size
 from appliance.demo.report import Cold, Report, Warm
 
-REPORT = Report(1000, Cold(2, 2.0, 1000, 0.25), Warm(0.5, 0), sha256_ok=True)
+REPORT = Report(1000, Cold(2, 2.0, 1000, 0.25, 1.5), Warm(0.5, 0), sha256_ok=True)
 HOUSE = Path(__file__).parents[3]
 
 
@@ -54,7 +54,7 @@ def test_a_good_report_is_exit_status_0(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_bad_one_is_1_and_says_which_promise(capsys: pytest.CaptureFixture[str]) -> None:
-    bad = Report(1000, Cold(2, 2.0, 2000, 0.25), Warm(0.5, 7), sha256_ok=False)
+    bad = Report(1000, Cold(2, 2.0, 2000, 0.25, 1.5), Warm(0.5, 7), sha256_ok=False)
     assert conclude(bad, as_json=True) == 1
     shown = capsys.readouterr()
     assert json.loads(shown.out)["warm"]["upstream_bytes"] == 7
@@ -84,7 +84,20 @@ def test_json_is_one_object_and_the_directory_is_removed(short_path: Path) -> No
     assert document["blob_bytes"] == document["cold"]["upstream_bytes"] >= 2**21
     assert document["warm"]["upstream_bytes"] == 0
     assert document["sha256_ok"] is True
+    assert set(document) == {"blob_bytes", "cold", "warm", "sha256_ok"}
+    assert "ratio" not in document["cold"]
     assert not list(short_path.iterdir())
+
+
+@pytest.mark.journey
+def test_json_has_the_direct_pull_when_asked(short_path: Path) -> None:
+    played = play(short_path, "--json", "--direct", "--size", "1MiB", "--clients", "1")
+    assert played.returncode == 0, played.stderr
+    document = json.loads(played.stdout)
+    assert document["cold"]["upstream_bytes"] == document["blob_bytes"]
+    assert document["cold"]["ratio"] * document["direct"]["seconds"] == pytest.approx(
+        document["cold"]["seconds"]
+    )
 
 
 def test_a_model_larger_than_the_disk_is_refused_with_a_hint(short_path: Path) -> None:

@@ -28,13 +28,16 @@ async def test_cold_once_and_warm_for_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     here: dict[str, int] = {}
     audience = Audience(said.append, lambda name, size, total: here.update({name: size}))
-    plan = Plan(size_bytes=3_000_000, clients=3, bytes_per_second=None)
+    plan = Plan(size_bytes=3_000_000, clients=3, bytes_per_second=None, has_direct=True)
     report = await play(tmp_path, plan, time.time, audience)
     assert report.failures() == []
     assert report.cold.clients == 3
+    assert report.cold.first_seconds <= report.cold.seconds
+    assert report.direct is not None
+    assert report.cold.upstream_bytes == report.blob_bytes
     assert report.blob_bytes >= 3_000_000
     assert here == dict.fromkeys(
-        ("client-1", "client-2", "client-3", "client-warm"), report.blob_bytes
+        ("client-direct", "client-1", "client-2", "client-3", "client-warm"), report.blob_bytes
     )
     assert said[-1].startswith("warm")
     left = await asyncio.to_thread(os.listdir, tmp_path)
@@ -66,11 +69,16 @@ async def test_clients_with_wrong_bytes_have_no_result(
     demo_outside.faults.flipped |= demo_outside.shelf.blobs.keys()
     said: list[str] = []
     audience = Audience(said.append, NOBODY.advance)
-    assert await pull_at_once(two_clients(demo_outside, tmp_path), 99, audience) == [None, None]
+    done: list[str] = []
+    clients = two_clients(demo_outside, tmp_path)
+    assert await pull_at_once(clients, 99, audience, done.append) == [None, None]
+    assert sorted(done) == ["a", "b"]
     assert sorted(each[:20] for each in said) == ["a: digest mismatch, ", "b: digest mismatch, "]
 
 
 async def test_one_failure_ends_all(demo_outside: Outside, tmp_path: Path) -> None:
     demo_outside.faults.cdn_status = 503
+    done: list[str] = []
     with pytest.raises(PullError, match="max retries exceeded"):
-        await pull_at_once(two_clients(demo_outside, tmp_path), 99, NOBODY)
+        await pull_at_once(two_clients(demo_outside, tmp_path), 99, NOBODY, done.append)
+    assert done == []
