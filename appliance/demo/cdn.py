@@ -34,7 +34,7 @@ class Cdn:
         if self._faults.is_portal:
             return html_page()
         if self._faults.cdn_status is not None:
-            return _refusal(self._faults.cdn_status, b"<Error><Code>InternalError</Code></Error>")
+            return self._failure(self._faults.cdn_status)
         if request.method not in ("GET", "HEAD"):
             return _refusal(405, b"<Error><Code>MethodNotAllowed</Code></Error>")
         try:
@@ -45,6 +45,12 @@ class Cdn:
         if blob is None:
             return _refusal(404, b"<Error><Code>NoSuchKey</Code></Error>")
         return await self._sender.send(request, blob)
+
+    def _failure(self, status: int) -> web.Response:
+        response = _refusal(status, b"<Error><Code>InternalError</Code></Error>")
+        if self._faults.retry_after_seconds is not None:
+            response.headers["Retry-After"] = str(self._faults.retry_after_seconds)
+        return response
 
 
 def _refusal(status: int, document: bytes) -> web.Response:

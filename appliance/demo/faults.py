@@ -45,6 +45,7 @@ class Faults:
     manifest_status: int | None = None
     blob_status: int | None = None  # What the registry answers to blob requests.
     cdn_status: int | None = None
+    retry_after_seconds: int | None = None  # Said with `cdn_status`.
     range_shift_bytes: int = 0  # Content-Range names a span this far from the one sent.
 
 

@@ -235,6 +235,8 @@ def _check_identity(reply: aiohttp.ClientResponse) -> None:
 
 def _check_carries(reply: aiohttp.ClientResponse, span: Span, size_bytes: int) -> None:
     _check_available(reply)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:  # A manifest's 429 is its client's to read.
+        raise _unavailable(reply)
     _check_identity(reply)
     if reply.status == HTTPStatus.PARTIAL_CONTENT:
         carried = parse_content_range(reply.headers.get("Content-Range", ""))
@@ -248,9 +250,13 @@ def _check_carries(reply: aiohttp.ClientResponse, span: Span, size_bytes: int) -
 
 def _check_available(reply: aiohttp.ClientResponse) -> None:
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise OriginUnreachableError(
-            f"the origin answers {reply.status}", retry_after_seconds=_retry_after(reply)
-        )
+        raise _unavailable(reply)
+
+
+def _unavailable(reply: aiohttp.ClientResponse) -> OriginUnreachableError:
+    return OriginUnreachableError(
+        f"the origin answers {reply.status}", retry_after_seconds=_retry_after(reply)
+    )
 
 
 def _retry_after(reply: aiohttp.ClientResponse) -> float | None:

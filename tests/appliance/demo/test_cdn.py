@@ -38,6 +38,12 @@ async def test_it_fails_on_request(ask: Asking, plain: Outside, model: DemoModel
     assert (await ask(plain.cdn, "/")).content_type == "text/html"
 
 
+async def test_it_says_when_to_come_again(ask: Asking, plain: Outside, model: DemoModel) -> None:
+    plain.faults.cdn_status, plain.faults.retry_after_seconds = 429, 7
+    answer = await ask(plain.cdn, signed(plain, model))
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "7")
+
+
 async def test_an_unknown_blob_is_404(ask: Asking, plain: Outside, model: DemoModel) -> None:
     target = signed(plain, model)
     plain.shelf.blobs.clear()

@@ -97,6 +97,16 @@ async def test_a_url_that_is_refused_even_when_new_is_misbehaviour(
     assert await read(source, blob, 0, 1)
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_an_origin_that_has_enough_says_when_to_ask_again(
+    source: Origin, outside: Outside, blob: DemoBlob, status: int
+) -> None:
+    outside.faults.cdn_status, outside.faults.retry_after_seconds = status, 7
+    with pytest.raises(OriginUnreachableError, match=str(status)) as caught:
+        await read(source, blob)
+    assert caught.value.retry_after_seconds == 7.0
+
+
 async def test_a_url_that_fails_is_forgotten(
     source: Origin, outside: Outside, blob: DemoBlob, content: bytes
 ) -> None:
