@@ -50,13 +50,17 @@ class Bookkeeper:
         self._pulled: deque[tuple[Reference, float]] = deque()
         self._saving = threading.Lock()
 
+    def is_own(self, repository: Repository) -> bool:
+        """Whether it is the box's own, which nobody pulls but the box."""
+        return repository == self._uncounted.repository
+
     def tally_for(self, repository: Repository) -> Tally:
         """Where what concerns `repository` is counted."""
-        return self._aside if repository == self._uncounted.repository else self.tally
+        return self._aside if self.is_own(repository) else self.tally
 
     def note_pulled(self, reference: Reference) -> None:
         """Remember that somebody pulled `reference` just now."""
-        if reference.repository != self._uncounted.repository:
+        if not self.is_own(reference.repository):
             self._pulled.append((reference, self._now()))
 
     def save(self) -> None:

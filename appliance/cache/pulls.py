@@ -177,9 +177,9 @@ class Cache:
             return fill, CacheStatus.COLLAPSED  # Its descriptor is open until it is over.
         if self._now() < self._paused_until.get(digest, 0.0):
             raise Unavailable(f"the origin's bytes of {digest} were not that blob's a moment ago")
-        pending = self._store.begin(
-            digest, size_bytes, repository, min_free_bytes=self.min_free_bytes()
-        )
+        # The box's own model is a few kilobytes and may use the floor: full, it still serves.
+        floor_bytes = 0 if self.books.is_own(repository) else self.min_free_bytes()
+        pending = self._store.begin(digest, size_bytes, repository, min_free_bytes=floor_bytes)
         status = CacheStatus.PARTIAL if pending.held else CacheStatus.MISS
         try:
             fill = Fill(

@@ -187,3 +187,15 @@ async def test_a_client_interrupted_resumes_from_what_it_has(home: Path) -> None
         pull = await asyncio.to_thread(client.pull, "tiny:1b")
         assert pull.sha256_ok
         assert scene.upstream_bytes == scene.model.blob_bytes
+
+
+async def test_a_disk_too_full_for_a_model_passes_it_on_uncached(home: Path) -> None:
+    async with open_scene(home, settings={"CACHE_MIN_FREE": "1000TiB"}) as scene:
+        await scene.pull("client")
+        stats = await scene.ask("/cache/stats")
+        assert stats["uncached"] >= len(scene.model.blobs)
+        assert stats["served_bytes"] == stats["fetched_bytes"] == scene.model.blob_bytes
+        assert stats["total_blob_size_bytes"] == 0
+        health = await scene.ask("/health")
+        assert health["status"] == "degraded"
+        assert health["checks"]["disk"]["ok"] is False

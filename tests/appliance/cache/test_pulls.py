@@ -469,3 +469,26 @@ async def test_what_has_no_room_stays_unfinished(
     async with make_cache(store, source, clock, uncounted) as cache:
         assert cache.resume() == 0
     assert len(store.unfinished()) == 1
+
+
+async def test_the_box_s_own_model_may_use_the_space_that_others_must_leave(
+    store: Store, clock: Clock, uncounted: Uncounted
+) -> None:
+    builtin = BuiltinSource()
+    async with Cache(
+        store,
+        lambda _: builtin,
+        now=clock,
+        fresh_seconds=60,
+        min_free_bytes=lambda: 2**60,
+        uncounted=uncounted,
+    ) as cache:
+        for digest in builtin.digests:
+            size = await cache.find_blob_size(BUILTIN.repository, digest)
+            assert isinstance(size, int)
+            span = Span(0, size)
+            reader = await cache.open_blob(BUILTIN.repository, digest, size, span)
+            assert reader.status is CacheStatus.MISS
+            reader.close()
+        await settled(cache)
+        assert all(store.find_blob(digest) for digest in builtin.digests)
