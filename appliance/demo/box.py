@@ -173,7 +173,9 @@ class BoxProcess:
     async def _stop(self) -> None:
         assert self._process is not None, "it was started"
         if self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
+            # Not `send_signal`: that takes the status of a box that has just died from asyncio.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 status = await self._process.wait()
