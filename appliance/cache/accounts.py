@@ -92,12 +92,12 @@ class Bookkeeper:
     def models(self) -> list[ModelRow]:
         """The stored models with all their pulls, the box's own left out. Blocks."""
         self.save()
-        return [row for row in self._store.models() if not self._is_own(row)]
+        return [row for row in self._store.models() if not self.is_own(row.reference.repository)]
 
     def stats(self) -> StoreStats:
         """The store's sizes, the box's own model left out."""
         stats = self._store.stats()
-        own_rows = [row for row in self._store.models() if self._is_own(row)]
+        own_rows = [row for row in self._store.models() if self.is_own(row.reference.repository)]
         own_blobs = [self._store.find_blob(digest) for digest in self._uncounted.digests]
         held = [record for record in own_blobs if record is not None]
         return replace(
@@ -106,6 +106,3 @@ class Bookkeeper:
             blob_count=stats.blob_count - len(held),
             blob_size_bytes=stats.blob_size_bytes - sum(each.size_bytes for each in held),
         )
-
-    def _is_own(self, row: ModelRow) -> bool:
-        return row.reference.repository == self._uncounted.repository

@@ -62,13 +62,6 @@ HEDGE_SECONDS = 3.0  # A new connection then still delivers within the 5 seconds
 _SLACK = 1.5  # A rate that wavers does not cut runs.
 
 
-def plan_run(size_bytes: int, held: SpanSet) -> Span | None:
-    """The next run to fetch of a blob of `size_bytes` by one connection, or None if all is held."""
-    if size_bytes == 0:
-        return None
-    return next(held.missing(Span(0, size_bytes)), None)
-
-
 def plan_runs(
     *,
     size_bytes: int,

@@ -9,7 +9,7 @@ from appliance.cache.accounts import Uncounted
 from appliance.cache.pulls import Cache
 from appliance.store.store import Store, open_store
 from appliance.upstream.builtin import BUILTIN, BuiltinSource
-from tests.appliance.cache.pulling import Clock
+from tests.appliance.cache.pulling import Clock, make_cache
 from tests.fakes.disk import FailingDisk
 from tests.fakes.source import FakeSource
 
@@ -44,12 +44,5 @@ def uncounted() -> Uncounted:
 async def cache(
     store: Store, source: FakeSource, clock: Clock, uncounted: Uncounted
 ) -> AsyncIterator[Cache]:
-    async with Cache(
-        store,
-        lambda _: source,
-        now=clock,
-        fresh_seconds=60,
-        min_free_bytes=lambda: 0,
-        uncounted=uncounted,
-    ) as cache:
+    async with make_cache(store, source, clock, uncounted) as cache:
         yield cache

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from appliance.cache.accounts import Uncounted
 from appliance.cache.manifests import FoundManifest
 from appliance.cache.pulls import Cache
 from appliance.cache.readers import Reader
@@ -13,7 +14,8 @@ from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import MANIFEST_TYPE
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
-from appliance.upstream.source import ManifestRequest, Refusal
+from appliance.store.store import Store
+from appliance.upstream.source import ManifestRequest, Refusal, Source
 
 TINY = Repository("library", "tiny")
 LATEST = Reference(TINY, "latest")
@@ -30,6 +32,27 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def make_cache(
+    store: Store,
+    source: Source,
+    clock: Clock,
+    uncounted: Uncounted,
+    *,
+    min_free_bytes: int = 0,
+    connections: int = 1,
+) -> Cache:
+    """A cache of `store` that fetches everything from `source`."""
+    return Cache(
+        store,
+        lambda _: source,
+        now=clock,
+        fresh_seconds=60,
+        min_free_bytes=lambda: min_free_bytes,
+        uncounted=uncounted,
+        connections=connections,
+    )
 
 
 def asking(user_agent: str = OLLAMA, accept: str = MANIFEST_TYPE) -> ManifestRequest:

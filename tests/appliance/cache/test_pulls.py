@@ -36,6 +36,7 @@ from tests.appliance.cache.pulling import (
     Clock,
     counted,
     find,
+    make_cache,
     open_whole,
     pull,
     read,
@@ -248,17 +249,6 @@ async def test_a_reader_that_comes_while_a_commit_runs_gets_it_all(
     assert source.asked == ["GET blob"]
 
 
-def make_cache(store: Store, source: FakeSource, clock: Clock, uncounted: Uncounted) -> Cache:
-    return Cache(
-        store,
-        lambda _: source,
-        now=clock,
-        fresh_seconds=60,
-        min_free_bytes=lambda: 0,
-        uncounted=uncounted,
-    )
-
-
 async def test_the_next_life_goes_on_where_the_last_one_stopped(
     store: Store, source: FakeSource, clock: Clock, uncounted: Uncounted
 ) -> None:
@@ -407,15 +397,7 @@ async def test_fills_share_the_connections_and_each_has_one(
     contents = [CONTENT + bytes([number]) for number in range(7)]
     source.blobs |= {digest_of(each): each for each in contents}
     source.is_open.clear()
-    async with Cache(
-        store,
-        lambda _: source,
-        now=clock,
-        fresh_seconds=60,
-        min_free_bytes=lambda: 0,
-        uncounted=uncounted,
-        connections=5,
-    ) as cache:
+    async with make_cache(store, source, clock, uncounted, connections=5) as cache:
         shares = []
         for number, content in enumerate(contents, 1):
             (await open_whole(cache, digest_of(content), len(content))).close()
@@ -475,14 +457,7 @@ async def test_the_box_s_own_model_may_use_the_space_that_others_must_leave(
     store: Store, clock: Clock, uncounted: Uncounted
 ) -> None:
     builtin = BuiltinSource()
-    async with Cache(
-        store,
-        lambda _: builtin,
-        now=clock,
-        fresh_seconds=60,
-        min_free_bytes=lambda: 2**60,
-        uncounted=uncounted,
-    ) as cache:
+    async with make_cache(store, builtin, clock, uncounted, min_free_bytes=2**60) as cache:
         for digest in builtin.digests:
             size = await cache.find_blob_size(BUILTIN.repository, digest)
             assert isinstance(size, int)

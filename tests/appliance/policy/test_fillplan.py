@@ -15,7 +15,6 @@ from appliance.policy.fillplan import (
     RUN_SIZE_BYTES_MIN,
     SMALL_SIZE_BYTES,
     choose_run_size,
-    plan_run,
     plan_runs,
 )
 from appliance.policy.places import Reader
@@ -61,16 +60,6 @@ def run(key: int, start: int, stop: int, *, silent: float = 0.0) -> Run:
 
 def starts(orders: Orders) -> list[int]:
     return [span.start for span in orders.start]
-
-
-# One run after the other.
-
-
-def test_a_cold_blob_by_one_connection_is_one_request() -> None:
-    assert plan_run(1000, SpanSet()) == Span(0, 1000)
-    assert plan_run(1000, SpanSet([Span(0, 100), Span(400, 500)])) == Span(100, 400)
-    assert plan_run(1000, SpanSet([Span(0, 1000)])) is None
-    assert plan_run(0, SpanSet()) is None
 
 
 # The front.
