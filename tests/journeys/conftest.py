@@ -72,6 +72,15 @@ class Scene:
         assert reply.code == 0, reply.err
         return json.loads(reply.out)
 
+    async def stats_once_served(self, size_bytes: int) -> Any:
+        """`/cache/stats` as soon as it tells of so many bytes served.
+
+        A client has its last byte a moment before the box has counted it.
+        """
+        while (stats := await self.ask("/cache/stats"))["served_bytes"] < size_bytes:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        return stats
+
 
 @asynccontextmanager
 async def open_scene(directory: Path, **options: Any) -> AsyncIterator[Scene]:

@@ -34,7 +34,7 @@ async def test_two_cold_clients_and_a_warm_one_cross_the_internet_once(home: Pat
         assert (model["name"], model["tag"], model["complete"]) == ("tiny", "1b", True)
         assert model["digest"] == str(scene.model.digest)
         assert model["pulls"] == 3
-        stats = await scene.ask("/cache/stats")
+        stats = await scene.stats_once_served(3 * scene.model.blob_bytes)
         assert stats["fetched_bytes"] == scene.model.blob_bytes
         assert stats["served_bytes"] == 3 * scene.model.blob_bytes
         assert stats["saved_bytes"] == 2 * scene.model.blob_bytes
@@ -195,7 +195,7 @@ async def test_a_client_interrupted_resumes_from_what_it_has(home: Path) -> None
 async def test_a_disk_too_full_for_a_model_passes_it_on_uncached(home: Path) -> None:
     async with open_scene(home, settings={"CACHE_MIN_FREE": "1000TiB"}) as scene:
         await scene.pull("client")
-        stats = await scene.ask("/cache/stats")
+        stats = await scene.stats_once_served(scene.model.blob_bytes)
         assert stats["uncached"] >= len(scene.model.blobs)
         assert stats["served_bytes"] == stats["fetched_bytes"] == scene.model.blob_bytes
         assert stats["total_blob_size_bytes"] == 0

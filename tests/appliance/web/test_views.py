@@ -1,9 +1,11 @@
 """What the box says of itself, by real requests."""
 
+import json
+
 import pytest
 
 from appliance.policy.health import Check
-from tests.appliance.web.conftest import Door, OpenDoor
+from tests.appliance.web.conftest import Door, OpenDoor, request
 from tests.appliance.web.test_models import KEYS
 from tests.appliance.web.test_stats import KNOWN, OURS
 
@@ -99,8 +101,10 @@ async def test_a_box_without_dns_does_not_offer_it(open_door: OpenDoor) -> None:
 
 async def test_statistics_count_what_was_served(door: Door) -> None:
     await pull(door, "tiny")
-    assert (await door.ask(door.shop.grant("tiny", LAYER))).body == LAYER
-    told = await door.document("/cache/stats")
+    async with door.dial() as wire:  # One connection: asked again once the first is counted.
+        blob = await wire.ask(request(door.shop.grant("tiny", LAYER)))
+        assert blob.body == LAYER
+        told = json.loads((await wire.ask(request("/cache/stats"))).body)
     assert set(told) >= KNOWN | OURS
     assert (told["blob_count"], told["manifest_count"]) == (1, 1)
     assert (told["hits"], told["served_bytes"], told["saved_bytes"]) == (1, 1500, 1500)
