@@ -14,6 +14,7 @@ from appliance.demo.conversation import Conversation, Identity, PullError
 from appliance.demo.download import BlobResult, Download, Progress
 from appliance.demo.habits import Habits, Surroundings
 from appliance.demo.lifeline import Lifeline
+from appliance.demo.targets import Targets
 from appliance.demo.urls import Url, WireError, parse_url
 from appliance.demo.wire import Dialer
 from appliance.protocol.digest import Digest, digest_of
@@ -102,7 +103,8 @@ class Client:
         began = time.monotonic()
         host, reference = split_name(name)
         base = parse_url(f"{'http' if insecure else 'https'}://{host}/v2/{reference.repository}")
-        with Conversation(self._dialer, self._habits, self._lifeline, self._identity) as talk:
+        agent = self._habits.user_agent
+        with Conversation(self._dialer, agent, self._lifeline, self._identity) as talk:
             content = self._fetch_manifest(base, reference, talk)
             listed = _blobs_of(content)
             results = [self._fetch_blob(base, each, talk, progress or _silent) for each in listed]
@@ -112,14 +114,9 @@ class Client:
 
     def _fetch_manifest(self, base: Url, reference: Reference, talk: Conversation) -> bytes:
         url = parse_url(f"{base}/manifests/{reference.target}")
-
-        def may_follow(target: Url) -> bool:
-            if self._habits.is_newest and target.authority != url.authority:
-                raise PullError("blocked redirect to a different host")
-            return True
-
+        may_follow = Targets(self._dialer, self._habits, url).may_follow
         try:
-            with talk.ask("GET", url, may_follow, MANIFEST_TYPE) as answer:
+            with talk.ask("GET", url, may_follow, Accept=MANIFEST_TYPE) as answer:
                 return answer.read()
         except (PullError, WireError) as error:
             raise PullError(f"pull model manifest: {error}") from error

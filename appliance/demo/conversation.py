@@ -14,17 +14,22 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from appliance.demo.credentials import ClientKey
-from appliance.demo.habits import Habits
 from appliance.demo.lifeline import Lifeline
 from appliance.demo.tokens import Challenge, parse_challenge, sign_token_request
 from appliance.demo.urls import Url, WireError, parse_url
-from appliance.demo.wire import REDIRECT_STATUSES, REDIRECTS_MAX, Connection, Dialer
+from appliance.demo.wire import REDIRECT_STATUSES, REDIRECTS_MAX, Connection, receive_into
 
 type Following = Callable[[Url], bool]
 """Whether a redirect to this URL is followed."""
+
+
+class Dials(Protocol):
+    """Opens a connection to the server of a URL."""
+
+    def dial(self, url: Url, /) -> Connection: ...
 
 
 class PullError(Exception):
@@ -83,18 +88,27 @@ class Answer:
         except (http.client.HTTPException, OSError, EOFError) as error:
             raise WireError("unexpected EOF") from error
 
+    def receive_into(self, view: memoryview) -> int:
+        """Read what has come of the body; 0 at its end. Raises StalledError, WireError."""
+        return receive_into(self._response, view)
+
 
 class Conversation:
     """Requests of one pull to the registry, one at a time. Close it by leaving its context."""
 
     def __init__(
-        self, dialer: Dialer, habits: Habits, lifeline: Lifeline, identity: Identity | None
+        self,
+        dialer: Dials,
+        user_agent: str,
+        lifeline: Lifeline,
+        identity: Identity | None = None,
+        token: str | None = None,
     ) -> None:
         self._dialer = dialer
-        self._habits = habits
+        self._user_agent = user_agent
         self._lifeline = lifeline
         self._identity = identity
-        self._token: str | None = None
+        self._token = token
         self._idle: dict[tuple[str, str], Connection] = {}
         self._held = ExitStack()
 
@@ -114,12 +128,12 @@ class Conversation:
         method: str,
         url: Url,
         may_follow: Following,
-        accept: str | None = None,
         deadline: float | None = None,
+        **more_fields: str,
     ) -> Answer:
         """Return the answer to a request, of status below 400; get a token first if asked to.
 
-        `deadline` is monotonic.
+        `deadline` is monotonic; `more_fields` are sent beside those that every request has.
 
         Raises:
             PullError: 404 and other failures, in the client's words.
@@ -127,7 +141,7 @@ class Conversation:
             DeadlineError: it is past `deadline`.
         """
         for _ in range(2):
-            answer = self._ask_following(method, url, may_follow, accept, deadline)
+            answer = self._ask_following(method, url, may_follow, deadline, more_fields)
             if answer.status < 400:
                 return answer
             with answer:
@@ -149,10 +163,10 @@ class Conversation:
         method: str,
         url: Url,
         may_follow: Following,
-        accept: str | None,
         deadline: float | None,
+        more_fields: dict[str, str],
     ) -> Answer:
-        fields = self._fields(method, accept)
+        fields = self._fields(method, more_fields)
         for _ in range(REDIRECTS_MAX + 1):
             answer = self._ask_once(method, url, fields, deadline)
             location = answer.field("Location")
@@ -165,14 +179,15 @@ class Conversation:
                 answer.read()
         raise WireError(f'{method.capitalize()} "{url}": stopped after {REDIRECTS_MAX} redirects')
 
-    def _fields(self, method: str, accept: str | None) -> dict[str, str]:
-        fields = {"User-Agent": self._habits.user_agent}
-        if accept:
-            fields["Accept"] = accept
-        if self._token:
-            fields["Authorization"] = f"Bearer {self._token}"
-        if method == "GET":  # Go asks for it wherever it may unpack the body unseen.
-            fields["Accept-Encoding"] = "gzip"
+    def part_fields(self) -> dict[str, str]:
+        """What releases send with a part that ask the registry itself for it."""
+        fields = {"User-Agent": self._user_agent}
+        return fields | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
+
+    def _fields(self, method: str, more_fields: dict[str, str]) -> dict[str, str]:
+        fields = self.part_fields() | more_fields
+        if method == "GET" and "Range" not in fields:
+            fields["Accept-Encoding"] = "gzip"  # Go does wherever it may unpack the body unseen.
         return fields
 
     def _ask_once(
@@ -226,7 +241,7 @@ class Conversation:
             hosts = f'"{realm.authority}" does not match original host "{url.authority}"'
             raise PullError(f"realm host {hosts}")
         signature = sign_token_request(self._identity.key, str(realm))
-        fields = {"User-Agent": self._habits.user_agent, "Authorization": signature}
+        fields = {"User-Agent": self._user_agent, "Authorization": signature}
         with self._ask_once("GET", realm, fields, None) as answer:
             body = answer.read()
         if answer.status >= 400:

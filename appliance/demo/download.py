@@ -12,13 +12,14 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.demo.conversation import Conversation, DeadlineError, PullError
-from appliance.demo.habits import DIRECT_URL_SECONDS, TRIES_MAX, Habits, is_public
+from appliance.demo.habits import DIRECT_URL_SECONDS, TRIES_MAX, Habits
 from appliance.demo.lifeline import InterruptedPullError, Lifeline
 from appliance.demo.parts import Part, PartFiles, plan_parts
+from appliance.demo.targets import Targets
 from appliance.demo.transfer import Means, Tally, fetch_part
 from appliance.demo.urls import Url, WireError
 from appliance.demo.wire import Dialer, StalledError, UnexpectedEofError
@@ -65,13 +66,13 @@ class Download:
         self._digest = digest
         self._files = PartFiles(path)
         self._conversation = conversation
-        self._dialer = dialer
         self._habits = habits
         self._lifeline = lifeline
         self._progress = progress
-        self._means = Means(dialer, habits, lifeline, self._check_target, self._tell)
+        self._targets = Targets(dialer, habits, url)
         self._tallies: list[Tally] = []
         self._parts: list[Part] = []
+        self._means = Means(self._targets, habits, lifeline, self._tell)
 
     def run(self) -> BlobResult:
         """Download the blob under its name, unverified. Raises PullError, InterruptedPullError."""
@@ -83,7 +84,7 @@ class Download:
         try:
             os.ftruncate(descriptor, total_bytes)
             direct = self._find_direct_url()
-            self._check_target(direct)
+            self._targets.check(direct)
             self._fetch_parts(direct, descriptor)
         finally:
             os.close(descriptor)
@@ -105,24 +106,26 @@ class Download:
         )
 
     def _plan(self) -> list[Part]:
-        with self._conversation.ask("HEAD", self._url, self._may_follow_head) as answer:
+        with self._conversation.ask("HEAD", self._url, self._targets.may_follow) as answer:
             length = answer.field("Content-Length") or ""
         if self._habits.is_newest and not length.isdecimal():
             raise PullError(f'invalid Content-Length "{length}"')
         total_bytes = int(length) if length.isdecimal() else 0
         habits = self._habits
-        parts = plan_parts(total_bytes, habits.part_bytes_min, habits.part_bytes_max)
+        parts = plan_parts(
+            total_bytes, habits.part_bytes_min, habits.part_bytes_max, habits.part_count
+        )
         for part in parts:
             self._files.write(part)
         return parts
 
-    def _may_follow_head(self, target: Url) -> bool:
-        if self._habits.is_newest and target.authority != self._url.authority:
-            raise PullError("blocked redirect to a different host")
-        return True
-
     def _find_direct_url(self) -> Url:
         """Where the bytes are; failures are retried until 30 seconds are over."""
+        if not self._habits.direct_statuses:
+            self._means = replace(
+                self._means, fields=self._conversation.part_fields(), minds_status=True
+            )
+            return self._url
         deadline = time.monotonic() + self._habits.paced(DIRECT_URL_SECONDS)
         number = 0
         while True:
@@ -146,23 +149,12 @@ class Download:
             return target.hostname == self._url.hostname
 
         with self._conversation.ask("GET", self._url, may_follow, deadline=deadline) as answer:
-            if answer.status not in (200, 307):
+            if answer.status not in self._habits.direct_statuses:
                 raise _FatalError(f"unexpected status code {answer.status}")
             location = answer.field("Location")
             if location is None:
                 raise _FatalError("http: no Location header in response")
             return answer.url.join(location)
-
-    def _check_target(self, target: Url) -> None:
-        """Refuse what the newest clients refuse: other schemes, addresses that are not public."""
-        if not self._habits.is_newest or self._url.scheme == "http":
-            return
-        if target.scheme != "https":
-            raise PullError(f"redirect target not allowed: {target.scheme} after https")
-        for address in self._dialer.addresses(target.hostname):
-            if not is_public(address):
-                where = f"{target.hostname} resolves to non-public {address}"
-                raise PullError(f"redirect target not allowed: {where}")
 
     def _fetch_parts(self, direct: Url, descriptor: int) -> None:
         missing = [each for each in self._parts if not each.is_complete]

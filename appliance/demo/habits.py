@@ -2,15 +2,18 @@
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 PART_BYTES_MIN = 100_000_000  # Ollama counts in decimal megabytes.
 PART_BYTES_MAX = 1_000_000_000
 PARTS_AT_ONCE = 16
+OLD_PARTS_AT_ONCE = 64  # Up to 0.3.6.
 TRIES_MAX = 6
 STALL_SECONDS = 30.0
 DIRECT_URL_SECONDS = 30.0
+CHUNKED_FROM_BYTES = 64 * 1024 * 1024  # Smaller blobs of client2 are a single chunk.
+RESUMED_FROM_BYTES = 64 * 1024 * 1024  # Less of a tensor is thrown away.
 
 _SHARED_BY_CARRIERS = ipaddress.ip_network("100.64.0.0/10")
 _BENCHMARKS = ipaddress.ip_network("198.18.0.0/15")
@@ -24,17 +27,26 @@ _PRIVATE = [
 class Habits:
     """How one release behaves. The defaults are those of 0.33.
 
-    `is_newest` means the releases that refuse a blob URL on a private address or in the clear, and
-    a HEAD without length. `pace` divides every timer, and shrinks nothing else.
+    `direct_statuses` are the answers that tell where a blob's bytes are; a release without any asks
+    the registry itself for every part. `stays_on_host` means that only a blob's GET may be
+    redirected to another host. `is_newest` means the releases that refuse a blob URL on a private
+    address or in the clear, and a HEAD without length. `has_chunksums` is the experiment `client2`,
+    another client altogether. `pace` divides every timer, and shrinks nothing else.
     """
 
     version: str = "0.33.0"
+    direct_statuses: frozenset[int] = frozenset({200, 307})
+    part_count: int = PARTS_AT_ONCE
     part_bytes_min: int = PART_BYTES_MIN
     part_bytes_max: int = PART_BYTES_MAX
     parts_at_once: int = PARTS_AT_ONCE
     stall_seconds: float = STALL_SECONDS
     watches_first_byte: bool = True
+    stays_on_host: bool = False
     is_newest: bool = False
+    has_chunksums: bool = False
+    chunked_from_bytes: int = CHUNKED_FROM_BYTES
+    resumed_from_bytes: int = RESUMED_FROM_BYTES
     pace: float = 1.0
 
     @property
@@ -46,8 +58,16 @@ class Habits:
         return seconds / self.pace
 
 
-NEWEST = Habits(version="0.36.0", is_newest=True)
+NEWEST = Habits(version="0.36.0", stays_on_host=True, is_newest=True)
+BEFORE_0_35_2 = Habits(version="0.35.1", stays_on_host=True)
+BEFORE_0_32_2 = Habits(version="0.32.1", watches_first_byte=False)
 BEFORE_0_5_8 = Habits(version="0.5.7", stall_seconds=5.0, watches_first_byte=False)
+BEFORE_0_3_10 = replace(BEFORE_0_5_8, version="0.3.9", direct_statuses=frozenset({307}))
+BEFORE_0_3_7 = replace(
+    BEFORE_0_3_10, version="0.3.6", part_count=OLD_PARTS_AT_ONCE, parts_at_once=OLD_PARTS_AT_ONCE
+)
+BEFORE_0_3_1 = replace(BEFORE_0_3_7, version="0.3.0", direct_statuses=frozenset())
+CLIENT2 = Habits(version="v0.0.0", has_chunksums=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +76,14 @@ class Surroundings:
 
     `ports` says where the default ports 443 and 80 really are, as nobody may bind those without
     root; a port that a URL names is taken as it is. `routes` says at which loopback address a
-    public-looking one is to be found, as a router would.
+    public-looking one is to be found, as a router would. `https_proxy` is the variable so called.
     """
 
     dns: tuple[str, int]
     ca_file: Path | None = None
     ports: Mapping[int, int] = field(default_factory=dict)
     routes: Mapping[str, str] = field(default_factory=dict)
+    https_proxy: tuple[str, int] | None = None
 
 
 def is_public(address: str) -> bool:

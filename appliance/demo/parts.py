@@ -35,10 +35,13 @@ class Part:
 
 
 def plan_parts(
-    total_bytes: int, minimum_bytes: int = PART_BYTES_MIN, maximum_bytes: int = PART_BYTES_MAX
+    total_bytes: int,
+    minimum_bytes: int = PART_BYTES_MIN,
+    maximum_bytes: int = PART_BYTES_MAX,
+    count: int = PARTS_AT_ONCE,
 ) -> list[Part]:
-    """Cut a blob into a sixteenth each, but no smaller and no larger than the two limits."""
-    size_bytes = min(max(total_bytes // PARTS_AT_ONCE, minimum_bytes), maximum_bytes)
+    """Cut a blob into `count` equal parts, but no smaller and no larger than the two limits."""
+    size_bytes = min(max(total_bytes // count, minimum_bytes), maximum_bytes)
     return [
         Part(number, offset, min(size_bytes, total_bytes - offset))
         for number, offset in enumerate(range(0, total_bytes, size_bytes))

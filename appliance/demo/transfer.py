@@ -4,19 +4,19 @@ import http.client
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from appliance.demo.habits import Habits
 from appliance.demo.lifeline import Lifeline
 from appliance.demo.parts import Part
+from appliance.demo.targets import Targets
 from appliance.demo.urls import Url, WireError
-from appliance.demo.wire import REDIRECT_STATUSES, REDIRECTS_MAX, Dialer, receive_into
+from appliance.demo.wire import REDIRECT_STATUSES, REDIRECTS_MAX, USER_AGENT, receive_into
 from appliance.protocol.ranges import Span, format_range
 
 BUFFER_SIZE_BYTES = 256 * 1024  # Large enough that writing costs nothing beside receiving.
-USER_AGENT = "Go-http-client/1.1"
 
 
 @dataclass(slots=True)
@@ -39,11 +39,12 @@ class Tally:
 class Means:
     """What an attempt needs of the pull that it belongs to."""
 
-    dialer: Dialer
+    targets: Targets
     habits: Habits
     lifeline: Lifeline
-    check_target: Callable[[Url], None]  # Raises for a URL that the client refuses.
     wrote: Callable[[], None]  # Told after every write.
+    fields: Mapping[str, str] = field(default_factory=lambda: {"User-Agent": USER_AGENT})
+    minds_status: bool = False  # Most releases look at no part's status.
 
     @property
     def stall_seconds(self) -> float:
@@ -73,10 +74,9 @@ def fetch_part(url: Url, part: Part, descriptor: int, tally: Tally, means: Means
 def _open(
     url: Url, part: Part, means: Means, held: ExitStack
 ) -> tuple[http.client.HTTPResponse, socket.socket]:
-    fields = {"User-Agent": USER_AGENT, "Range": format_range(Span(part.start, part.stop))}
+    fields = {**means.fields, "Range": format_range(Span(part.start, part.stop))}
     for _ in range(REDIRECTS_MAX + 1):
-        means.check_target(url)
-        connection = means.dialer.dial(url, first_only=means.habits.is_newest)
+        connection = means.targets.dial(url)
         held.enter_context(means.lifeline.holding(connection.socket))
         is_watched = means.habits.watches_first_byte
         connection.socket.settimeout(means.stall_seconds if is_watched else None)
@@ -84,8 +84,12 @@ def _open(
         held.callback(response.close)
         location = response.getheader("Location")
         if response.status not in REDIRECT_STATUSES or location is None:
+            if means.minds_status and response.status >= 400:
+                raise WireError(f"{response.status}: ")
             return response, connection.socket
-        url = url.join(location)
+        url, left = url.join(location), url.hostname
+        if url.hostname != left:
+            fields.pop("Authorization", None)  # Go tells a token to its own host only.
     raise WireError(f"stopped after {REDIRECTS_MAX} redirects")
 
 

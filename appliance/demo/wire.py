@@ -5,20 +5,25 @@ Messages of failures are those of Go's net/http, because they are what users see
 """
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Mapping
 from functools import cached_property
+from ipaddress import ip_address
 
-from appliance.demo.habits import Surroundings
+from appliance.demo.habits import Surroundings, is_public
 from appliance.demo.names import NameServerError, NameUnknownError, resolve
 from appliance.demo.urls import DEFAULT_PORTS, Url, WireError
 
 REDIRECTS_MAX = 10  # Go's own limit.
 DIAL_SECONDS = 30.0
 HANDSHAKE_SECONDS = 10.0
+USER_AGENT = "Go-http-client/1.1"
+PROXY_HEAD_BYTES_MAX = 64 * 1024  # More is no answer to CONNECT.
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) ?([^\r\n]*)\r\n")
 _UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})  # X509_V_ERR_*: self-signed, no issuer.
 _HOST_MISMATCH = 62
 _EXPIRED = frozenset({9, 10})
@@ -135,13 +140,27 @@ class Dialer:
             where = f"lookup {hostname} on {server[0]}:{server[1]}"
             raise WireError(f"dial tcp: {where}: {error}") from error
 
-    def dial(self, url: Url, *, first_only: bool = False) -> Connection:
-        """Connect to the server of `url`; `first_only`: at no second address. Raises WireError."""
+    def proxies(self, url: Url) -> bool:
+        """Whether `url` is fetched through the proxy: https is, but for this machine's own."""
+        is_own = url.hostname == "localhost" or (
+            _is_literal(url.hostname) and ip_address(url.hostname).is_loopback
+        )
+        return self._surroundings.https_proxy is not None and url.scheme == "https" and not is_own
+
+    def dial(self, url: Url, *, is_guarded: bool = False) -> Connection:
+        """Connect to the server of `url`, or through the proxy. Raises WireError.
+
+        `is_guarded`: at its first address only, and only if that is public; the proxy's is exempt.
+        """
+        if self.proxies(url):
+            return Connection(self._secure(self._tunnel(url), url), url.authority)
         default = DEFAULT_PORTS[url.scheme]
         port = url.port or self._surroundings.ports.get(default, default)
         addresses = self.addresses(url.hostname)
         failure: WireError | None = None
-        for address in addresses[:1] if first_only else addresses:
+        for address in addresses[:1] if is_guarded else addresses:
+            if is_guarded and not is_public(address):
+                raise WireError(f"dial tcp {address}:{port}: address is not public")
             try:
                 plain = self._connect(address, port)
             except OSError as error:
@@ -150,6 +169,23 @@ class Dialer:
             return Connection(self._secure(plain, url), url.authority)
         assert failure is not None, "a name that resolves has an address"
         raise failure
+
+    def _tunnel(self, url: Url) -> socket.socket:
+        """A connection to the server of `url` as the proxy made it: CONNECT, and 200."""
+        proxy = self._surroundings.https_proxy
+        assert proxy is not None, "there is one"
+        server = f"{url.authority}:{DEFAULT_PORTS['https']}" if url.port is None else url.authority
+        try:
+            plain = self._connect(*proxy)
+        except OSError as error:
+            where = f"proxyconnect tcp: dial tcp {proxy[0]}:{proxy[1]}: connect"
+            raise WireError(f"{where}: {_reason(error)}") from error
+        try:
+            _ask_for_tunnel(plain, server)
+        except WireError:
+            plain.close()
+            raise
+        return plain
 
     def _connect(self, address: str, port: int) -> socket.socket:
         near = self._surroundings.routes.get(address, address)
@@ -172,6 +208,26 @@ class Dialer:
         except OSError as error:
             plain.close()
             raise WireError(f"remote error: tls: {_reason(error)}") from error
+
+
+def _ask_for_tunnel(plain: socket.socket, server: str) -> None:
+    """Have the proxy at the other end of `plain` connect it to `server`. Raises WireError."""
+    request = f"CONNECT {server} HTTP/1.1\r\nHost: {server}\r\nUser-Agent: {USER_AGENT}\r\n\r\n"
+    head = bytearray()
+    try:
+        plain.sendall(request.encode())
+        while not head.endswith(b"\r\n\r\n") and len(head) < PROXY_HEAD_BYTES_MAX:
+            byte = plain.recv(1)  # One by one, lest the server's own first bytes be among them.
+            if not byte:
+                break
+            head += byte
+    except OSError as error:
+        raise WireError(f"proxyconnect tcp: read: {_reason(error)}") from error
+    match = _STATUS_LINE.match(head)
+    if match is None:
+        raise WireError("proxyconnect tcp: malformed HTTP response")
+    if match[1] != b"200":
+        raise WireError(match[2].decode("latin-1"))
 
 
 def _is_literal(hostname: str) -> bool:

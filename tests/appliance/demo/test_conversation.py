@@ -28,7 +28,7 @@ NOWHERE = Surroundings(dns=("127.0.0.1", 9))
 
 
 def talk(surroundings: Surroundings = NOWHERE, identity: Identity | None = None) -> Conversation:
-    return Conversation(Dialer(surroundings), Habits(), Lifeline(), identity)
+    return Conversation(Dialer(surroundings), Habits().user_agent, Lifeline(), identity)
 
 
 async def ask(

@@ -31,6 +31,11 @@ def test_the_arithmetic_is_the_clients(total: int, count: int, size: int) -> Non
     assert not parts or parts[0].size_bytes == size
 
 
+def test_releases_up_to_0_3_6_cut_into_sixty_four() -> None:
+    parts = plan_parts(12_800 * MB, count=64)
+    assert (len(parts), parts[0].size_bytes) == (64, 200 * MB)
+
+
 @given(total=st.integers(0, 10**6), least=st.integers(1000, 10**5), most=st.integers(10**5, 10**6))
 def test_parts_cover_every_byte_once(total: int, least: int, most: int) -> None:
     parts = plan_parts(total, least, most)

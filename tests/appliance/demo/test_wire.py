@@ -16,6 +16,7 @@ from appliance.demo.names import open_pair
 from appliance.demo.outside import Outside
 from appliance.demo.urls import WireError, parse_url
 from appliance.demo.wire import Connection, Dialer, StalledError, UnexpectedEofError, receive_into
+from tests.appliance.demo.tunnels import open_proxy
 
 
 def ask_scripted(reply: bytes, timeout_seconds: float = 10) -> http.client.HTTPResponse:
@@ -144,3 +145,36 @@ async def test_a_server_that_hangs_up_on_the_hello_is_an_error(
 ) -> None:
     with pytest.raises(WireError, match="remote error: tls"):
         await dial(outside.surroundings, f"https://127.0.0.1:{closing_server}/")
+
+
+async def test_https_goes_through_the_proxy_and_http_does_not(outside: Outside) -> None:
+    authority = f"registry.ollama.ai:{outside.registry.port}"
+    places = {"registry.ollama.ai:443": (outside.registry.address, outside.registry.port)}
+    async with open_proxy(places) as proxy:
+        surroundings = replace(outside.surroundings, https_proxy=("127.0.0.1", proxy.port))
+        await dial(surroundings, "https://registry.ollama.ai/")
+        await dial(surroundings, f"http://{authority}/")
+        assert proxy.asked == ["registry.ollama.ai:443"]
+        with pytest.raises(WireError, match=r"^Forbidden by rule$"):
+            await dial(surroundings, f"https://{authority}/")
+        with pytest.raises(WireError, match=r"certificate is not valid for .127\.0\.0\.1"):
+            await dial(surroundings, f"https://127.0.0.1:{outside.registry.port}/")
+        assert proxy.asked == ["registry.ollama.ai:443", authority]
+
+
+async def test_a_proxy_that_is_none_is_an_error(outside: Outside, closing_server: int) -> None:
+    for port, message in ((closed_port(), "connect: "), (closing_server, "(malformed|read: )")):
+        surroundings = replace(outside.surroundings, https_proxy=("127.0.0.1", port))
+        with pytest.raises(WireError, match=f"^proxyconnect tcp: .*{message}"):
+            await dial(surroundings, "https://registry.ollama.ai/")
+
+
+async def test_the_newest_dial_no_address_that_is_not_public(outside: Outside) -> None:
+    """A name may answer otherwise between the check and the call; so the call is checked, too."""
+
+    def connect() -> None:
+        url = parse_url("https://registry.ollama.ai/")
+        Dialer(outside.surroundings).dial(url, is_guarded=True)
+
+    with pytest.raises(WireError, match=r"dial tcp 127.0.0.1:\d+: address is not public"):
+        await asyncio.to_thread(connect)

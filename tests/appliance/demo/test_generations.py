@@ -1,0 +1,151 @@
+"""The generations against seven ways to answer a blob's GET, as real clients were measured.
+
+The table is the oracle: an emulated client that accepts more, or less, is no judge of the box.
+"""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from appliance.demo.bodies import BlobSender
+from appliance.demo.client import Client
+from appliance.demo.conversation import PullError
+from appliance.demo.credentials import DemoAuthority
+from appliance.demo.faults import Faults
+from appliance.demo.habits import (
+    BEFORE_0_3_1,
+    BEFORE_0_3_7,
+    BEFORE_0_3_10,
+    BEFORE_0_5_8,
+    BEFORE_0_32_2,
+    BEFORE_0_35_2,
+    NEWEST,
+    Habits,
+    Surroundings,
+)
+from appliance.demo.ledger import Ledger
+from appliance.demo.models import DemoModel
+from appliance.demo.names import NameServer
+from appliance.demo.rates import Line
+from appliance.demo.site import Site
+from appliance.protocol.routes import BlobPull, ManifestPull, parse_route
+from tests.appliance.demo.conftest import pull
+
+REGISTRY, BLOB_HOST = "registry.ollama.ai", "blobs.box.test"
+PRIVATE, OTHER_PRIVATE, PUBLIC = "10.9.9.9", "10.9.9.10", "203.0.113.10"
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A way to answer: the un-ranged GET's status and Location, and where both hosts are."""
+
+    status: int
+    location: str = ""
+    registry_at: str = PRIVATE
+    blobs_at: str = OTHER_PRIVATE
+    insecure: bool = False
+
+
+ROWS = {
+    "A": Row(200),
+    "B": Row(200, "{path}"),
+    "C": Row(307, f"https://{BLOB_HOST}{{path}}"),
+    "C2": Row(307, f"http://{BLOB_HOST}{{path}}"),
+    "D": Row(307, f"https://{BLOB_HOST}{{path}}", blobs_at=PUBLIC),
+    "E": Row(200, "{path}", registry_at=PUBLIC),
+    "F": Row(200, "{path}", insecure=True),
+    "G": Row(307, f"http://{BLOB_HOST}{{path}}", insecure=True),
+}
+GENERATIONS = {
+    "0.3.0": (BEFORE_0_3_1, "A B C C2 D E F G"),
+    "0.3.6": (BEFORE_0_3_7, "C C2 D G"),
+    "0.3.9": (BEFORE_0_3_10, "C C2 D G"),
+    "0.5.7": (BEFORE_0_5_8, "B C C2 D E F G"),
+    "0.32.1": (BEFORE_0_32_2, "B C C2 D E F G"),
+    "0.33.0": (Habits(), "B C C2 D E F G"),
+    "0.35.1": (BEFORE_0_35_2, "B C C2 D E F G"),
+    "newest": (NEWEST, "D E F G"),
+}
+CASES = [
+    pytest.param(habits, row, letter in accepted.split(), id=f"{name}-{letter}")
+    for name, (habits, accepted) in GENERATIONS.items()
+    for letter, row in ROWS.items()
+]
+
+
+class ScriptedBox:
+    """Answers manifests, sizes and ranges as any registry, and un-ranged GETs as its row says."""
+
+    def __init__(self, model: DemoModel, row: Row) -> None:
+        self._model = model
+        self._row = row
+        self.ledger = Ledger()
+        self._sender = BlobSender(Line(None, None), Faults(), self.ledger)
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        route = parse_route(request.method, request.raw_path)
+        if isinstance(route, ManifestPull):
+            return web.Response(body=self._model.manifest)
+        assert isinstance(route, BlobPull)
+        (blob,) = {each for each in self._model.blobs if each.digest == route.digest}
+        is_asked_where = request.method == "GET" and "Range" not in request.headers
+        if not is_asked_where or request.host.startswith(BLOB_HOST):
+            return await self._sender.send(request, blob)
+        if self._row.status == 200 and not self._row.location:
+            return await self._sender.send(request, blob)
+        location = self._row.location.format(path=request.raw_path)
+        return web.Response(status=self._row.status, headers={"Location": location})
+
+
+@asynccontextmanager
+async def scripted(
+    directory: Path, model: DemoModel, row: Row
+) -> AsyncIterator[tuple[ScriptedBox, Surroundings]]:
+    box = ScriptedBox(model, row)
+    authority = DemoAuthority(directory)
+    zone = {REGISTRY: (row.registry_at,), BLOB_HOST: (row.blobs_at,)}
+    async with AsyncExitStack() as held:
+
+        async def open_site(tls: ssl.SSLContext | None) -> int:
+            site = Site(REGISTRY, box.answer, box.ledger, tls=tls)
+            return (await held.enter_async_context(site)).port
+
+        ports = {443: await open_site(authority.server_context([REGISTRY, BLOB_HOST]))}
+        ports[80] = await open_site(None)
+        names = await held.enter_async_context(NameServer(zone))
+        yield (
+            box,
+            Surroundings(
+                dns=(names.address, names.port),
+                ca_file=authority.ca_file,
+                ports=ports,
+                routes=dict.fromkeys((PRIVATE, OTHER_PRIVATE, PUBLIC), LOOPBACK),
+            ),
+        )
+
+
+@pytest.mark.parametrize(("habits", "row", "is_accepted"), CASES)
+async def test_every_generation_accepts_what_the_real_one_does(
+    tmp_path: Path, model: DemoModel, habits: Habits, row: Row, *, is_accepted: bool
+) -> None:
+    habits = replace(habits, part_bytes_min=50_000, pace=1000)
+    async with scripted(tmp_path, model, row) as (box, surroundings):
+        client = Client(tmp_path / "client", surroundings, habits)
+        if is_accepted:
+            assert (await pull(client, insecure=row.insecure)).sha256_ok
+            assert box.ledger.upstream_bytes == model.blob_bytes
+        else:
+            with pytest.raises(PullError, match=REFUSAL):
+                await pull(client, insecure=row.insecure)
+
+
+REFUSAL = (
+    r"^http: no Location header in response$|^unexpected status code 200$"
+    r"|^redirect target not allowed: "
+)
