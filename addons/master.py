@@ -17,7 +17,7 @@ from addons.report import Report
 from appliance.protocol.heads import IDLE_SECONDS_MAX
 
 BACKLOG = 1024  # asyncio's own default of 100 drops a classroom that starts at once.
-DRAIN_SECONDS = 5.0  # What a manifest under way may take; bodies do not leave by this door.
+DRAIN_SECONDS = 5.0  # What a manifest or the end of a push may take.
 
 _MODE = "reverse:https://origin.invalid"  # The address is each request's own, see origin.py.
 
@@ -39,6 +39,7 @@ class Proxy:
         """
         check_internals()
         self._sockets = sockets
+        self._passages = registry.passages
         self._addons = (core.Core(), intercept, registry, Report())
         self._trusted_roots = trusted_roots
         self._proxyserver = proxyserver.Proxyserver()
@@ -94,7 +95,7 @@ class Proxy:
 
     def _is_busy(self) -> bool:
         """Whether any request waits for its answer: its handler has then disarmed its timeout."""
-        return any(
+        return self._passages.is_busy or any(
             handler.timeout_watchdog.blocker > 0
             for handler in self._proxyserver.connections.values()
         )

@@ -1,10 +1,10 @@
 """The way to the true origin for all that passes through, streamed and untouched.
 
 The origin's address is resolved past our own DNS and checked before mitmproxy dials it; the name
-that TLS asks for and verifies stays the origin's.
+that TLS asks for and verifies stays the origin's. Each hop has its own copy of a message:
+mitmproxy's two ends read from theirs what was said about their own connection.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,10 +13,11 @@ from urllib.parse import SplitResult, urlsplit
 from mitmproxy import http
 
 from appliance.protocol.fields import format_via
+from appliance.protocol.hops import forward_request, forward_response
 
 _PORTS = {"http": 80, "https": 443}
-# Claims about who asks, made for proxies that would believe them: none is ours to pass on.
-_NEVER_FORWARDED = re.compile(r"(?i)forwarded|x-forwarded-.*")
+_OURS = "HTTP/1.1"  # The version of a message is the last hop's own (RFC 9110 §2.5).
+_PASSED = "passed"  # A flow's mark, with the request as the client wrote it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,28 @@ class OriginRoute:
         placeholder.address = (address, port)
         placeholder.sni = origin.hostname
         placeholder.via = self._via()
+        flow.metadata[_PASSED] = flow.request
+        flow.request = flow.request.copy()
         flow.request.host, flow.request.port = address, port
         flow.request.scheme = origin.scheme
         self._write_fields(flow, origin, host_field)
         flow.request.stream = True
+
+    def receive(self, flow: http.HTTPFlow) -> None:
+        """Make the origin's response, whose head is here, the one that goes to the client."""
+        asked: http.Request | None = flow.metadata.get(_PASSED)
+        if asked is None or flow.response is None:
+            return
+        came = flow.response
+        flow.response = came.copy()
+        flow.response.http_version = _OURS
+        headers = http.Headers(forward_response(came.headers.fields))
+        if asked.is_http10 or came.is_http10:
+            # Neither knows chunks, nor that connections are kept: the end of one ends the body.
+            headers.pop("Transfer-Encoding", None)
+            headers["Connection"] = "close"
+        flow.response.headers = headers
+        flow.response.stream = True
 
     def _via(self) -> tuple[Literal["http"], tuple[str, int]] | None:
         if self.proxy is None:
@@ -53,9 +72,11 @@ class OriginRoute:
         return ("http", (proxy.hostname, proxy.port or 80))
 
     def _write_fields(self, flow: http.HTTPFlow, origin: SplitResult, host_field: str) -> None:
-        headers = flow.request.headers
+        request = flow.request
+        request.headers = http.Headers(forward_request(request.headers.fields))
         is_the_name = origin.hostname == self.name
-        headers["Host"] = host_field if is_the_name else origin.netloc
-        for name in [*filter(_NEVER_FORWARDED.fullmatch, headers)]:
-            del headers[name]
-        headers.add("Via", format_via(self.pseudonym))
+        request.headers["Host"] = host_field if is_the_name else origin.netloc
+        request.headers.add("Via", format_via(self.pseudonym))
+        if request.is_http10:  # Who speaks it knows nothing of interim responses.
+            request.headers.pop("Expect", None)
+        request.http_version = _OURS

@@ -1,16 +1,18 @@
 """Pulls to the registry, all else to the true origin."""
 
 from mitmproxy import http
+from mitmproxy.connection import Client
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.tls import TlsData
 
 from addons.flows import read_request, write_answer
 from addons.origin import OriginRoute
+from addons.passages import Passages
 from appliance.policy.addresses import AddressRefusedError
 from appliance.protocol.errors import BadGateway, Unavailable, Verdict
 from appliance.registry.registry import Registry
 from appliance.registry.requests import Answer, BlobAnswer, PassThrough
 from appliance.upstream.resolver import NameUnresolvableError
-
-PASSED = "passed"  # A flow's mark: its response is the origin's, streamed.
 
 
 class RegistryAddon:
@@ -19,6 +21,7 @@ class RegistryAddon:
     def __init__(self, registry: Registry, origin: OriginRoute) -> None:
         self._registry = registry
         self._origin = origin
+        self.passages = Passages()
 
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         if flow.error is not None:
@@ -45,9 +48,37 @@ class RegistryAddon:
                 answer.reader.close()
                 raise AssertionError("bodies leave by redirect where TLS is spoken")
 
+    def request(self, flow: http.HTTPFlow) -> None:
+        self.passages.note_asked(flow)
+
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        if flow.metadata.get(PASSED) and flow.response is not None:
-            flow.response.stream = True
+        self.passages.note_answered(flow)
+        self._origin.receive(flow)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        self.passages.end(flow.client_conn)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self.passages.end(flow.client_conn)
+
+    def client_disconnected(self, client: Client) -> None:
+        self.passages.end(client)
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        self.passages.note_dialling(data.client, data.server)
+
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        if not data.server.tls:
+            self.passages.note_dialled(data.server)
+
+    def tls_established_server(self, data: TlsData) -> None:
+        self.passages.note_dialled(data.conn)
+
+    def server_connect_error(self, data: ServerConnectionHookData) -> None:
+        self.passages.note_dialled(data.server)
+
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        self.passages.note_dialled(data.server)
 
     async def _pass(self, flow: http.HTTPFlow) -> None:
         try:
@@ -55,7 +86,7 @@ class RegistryAddon:
         except (AddressRefusedError, NameUnresolvableError) as error:
             _write_verdict(flow, BadGateway(f"{error}: {error.hint}"))
             return
-        flow.metadata[PASSED] = True
+        self.passages.begin(flow)
 
 
 def _write_verdict(flow: http.HTTPFlow, verdict: Verdict) -> None:

@@ -322,3 +322,113 @@ async def test_an_upgrade_that_the_origin_grants_is_closed(open_door: OpenDoor) 
             await wire.rest()
         await door.settle()
         assert await door.still_serves()
+
+
+HOPS = (
+    *("Connection: keep-alive, X-Hop", "X-Hop: 1", "Keep-Alive: timeout=5", "TE: trailers"),
+    *("Proxy-Connection: keep-alive", "Proxy-Authorization: Basic YTpi", "Upgrade: h2c"),
+)
+
+
+async def test_what_concerns_the_client_s_connection_goes_no_further(open_door: OpenDoor) -> None:
+    async with (
+        RawOrigin().serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        for _ in range(2):
+            await wire.ask(request("GET", TOKEN, *HOPS))
+        names = [line.partition(b":")[0].decode() for line in origin.requests[0].lines[1:]]
+        assert names == ["Host", "Via"]
+        assert origin.connection_count == 1
+
+
+async def test_a_client_that_closes_does_not_close_the_origin_s_side(open_door: OpenDoor) -> None:
+    async with (
+        RawOrigin().serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        assert (await wire.ask(request("GET", TOKEN, "Connection: close"))).status == 200
+        assert await wire.rest() == b""
+        assert origin.requests[0].values("Connection") == []
+
+
+async def test_what_concerns_the_origin_s_connection_stays_there(open_door: OpenDoor) -> None:
+    fields = b"Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: x\r\n"
+    response = b"HTTP/1.1 200 OK\r\n" + fields + b"x-oWn: a  b\r\nContent-Length: 2\r\n\r\nok"
+    async with (
+        RawOrigin(response).serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        for _ in range(2):
+            answer = await wire.ask(request("GET", TOKEN))
+            assert answer.fields == {"X-Own": "a  b", "Content-Length": "2"}
+        assert origin.connection_count == 2
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+COUNTED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde"
+
+
+@pytest.mark.parametrize("response", [CHUNKED, COUNTED], ids=["chunked", "counted"])
+async def test_a_client_of_http_1_0_gets_no_chunks_and_the_end(
+    open_door: OpenDoor, response: bytes
+) -> None:
+    async with (
+        RawOrigin(response).serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        wire.send(f"GET {TOKEN} HTTP/1.0\r\nHost: {NAME}\r\n\r\n".encode())
+        head, _, body = (await wire.rest()).partition(b"\r\n\r\n")
+        assert body == b"abcde"
+        assert b"transfer-encoding" not in head.lower()
+        assert origin.requests[0].lines[0].endswith(b" HTTP/1.1")
+
+
+async def test_an_origin_of_http_1_0_is_read_to_its_end(open_door: OpenDoor) -> None:
+    async def closing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nto the end")
+        await writer.drain()
+
+    async with (
+        RawOrigin(interrupt=closing).serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        answer = await wire.ask(request("GET", TOKEN))
+        assert (answer.status, answer.body) == (200, b"to the end")
+        assert answer.fields["Connection"] == "close"
+
+
+async def test_a_body_that_waits_for_leave_gets_it(open_door: OpenDoor) -> None:
+    lines = ("Expect: 100-continue", "Content-Length: 3")
+    async with (
+        RawOrigin().serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        for _ in range(2):
+            wire.send(request("PATCH", UPLOAD, *lines))
+            assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert (await wire.ask(b"abc")).status == 200
+        assert [each.body for each in origin.requests] == [b"abc", b"abc"]
+        assert origin.requests[0].values("Expect") == []
+
+
+@pytest.mark.parametrize("target", ["/v2/_catalog?n=2&last=a%2fB", "/v2/a/b/tags/list", "/a;b=c?+"])
+@pytest.mark.parametrize("method", ["OPTIONS", "PROPFIND", "HEAD", "GET", "DELETE"])
+async def test_what_nobody_here_knows_is_the_origin_s_to_answer(
+    open_door: OpenDoor, method: str, target: str
+) -> None:
+    response = b"HTTP/1.1 207 Multi-Status\r\nX-A: 1\r\nContent-Length: 0\r\n\r\n"
+    async with (
+        RawOrigin(response).serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        answer = await wire.ask(request(method, target))
+        assert (answer.status, answer.fields["X-A"]) == (207, "1")
+        assert origin.requests[0].lines[0] == f"{method} {target} HTTP/1.1".encode()
