@@ -185,10 +185,29 @@ class Catalog:
 
         self._env.write(work)
 
-    def forget_manifest(self, digest: Digest) -> list[TagRecord]:
-        """Forget the manifest in every repository, and the tags that name it; return those."""
-        tags = [record for record in self.tags() if record.digest == digest]
-        repositories = [each.repository for each in self.manifests() if each.digest == digest]
+    def forget_tags(self, tags: Iterable[TagRecord]) -> None:
+        wanted = tuple(tags)
+
+        def work(now: Transaction) -> None:
+            for tag in wanted:
+                now.remove(TAGS, _key(tag_key(tag.reference, tag.accept)))
+
+        self._env.write(work)
+
+    def forget_manifest(
+        self, digest: Digest, repository: Repository | None = None
+    ) -> list[TagRecord]:
+        """Forget the manifest and the tags that name it; return those.
+
+        In `repository` only, or, where that is None, in every one.
+        """
+        wanted = {each.repository for each in self.manifests() if each.digest == digest}
+        repositories = wanted if repository is None else wanted & {repository}
+        tags = [
+            record
+            for record in self.tags()
+            if record.digest == digest and repository in (None, record.reference.repository)
+        ]
 
         def work(now: Transaction) -> None:
             for tag in tags:

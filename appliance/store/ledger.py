@@ -7,6 +7,7 @@ Tables:
     daily   day NUL name                → count on that day
     moves   reference NUL when          → TagMove; the same move recorded twice is one
     pulls   reference                   → last pulled, how often
+    pins    reference                   → empty: never let this one go
 
 Every change is synced before it returns, so callers gather counts and add them now and then.
 """
@@ -28,7 +29,9 @@ from appliance.store.faults import EnvironmentDamagedError, LedgerDamagedError
 from appliance.store.index import MAP_SIZE_BYTES, Environment, Transaction
 from appliance.store.records import Pulls, TagMove
 
-ABOUT, TOTALS, DAILY, MOVES, PULLS = TABLES = ("about", "totals", "daily", "moves", "pulls")
+ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS = TABLES = (
+    *("about", "totals", "daily", "moves", "pulls", "pins"),
+)
 
 _STORE = b"store"
 
@@ -105,6 +108,17 @@ class Ledger:
         with self._env.reading() as now:
             found = ((key.decode(), decode_pulls(each)) for key, each in now.items(PULLS))
             return {reference: pulls for reference, pulls in found if pulls is not None}
+
+    def pin(self, reference: Reference) -> None:
+        self._env.write(lambda now: now.put(PINS, str(reference).encode(), b""))
+
+    def unpin(self, reference: Reference) -> None:
+        self._env.write(lambda now: now.remove(PINS, str(reference).encode()))
+
+    def pins(self) -> set[str]:
+        """The texts of the references that are pinned, held or not."""
+        with self._env.reading() as now:
+            return {key.decode() for key, _ in now.items(PINS)}
 
 
 def _pulls(now: Transaction, key: bytes) -> Pulls | None:

@@ -26,7 +26,7 @@ import aiofiles
 
 from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import Manifest, parse_manifest
-from appliance.protocol.reference import Repository
+from appliance.protocol.reference import Reference, Repository
 from appliance.store.encodings import (
     encode_tag_file,
 )
@@ -108,6 +108,36 @@ class Manifests:
             on_step(PublishStep.MOVE_RECORDED)
             premises.catalog.publish(record, manifest_record(repository, actual, content, manifest))
             on_step(PublishStep.RECORDED)
+
+    def forget(self, repository: Repository, digest: Digest) -> None:
+        """Let go of a manifest in one repository, with the tags that name it there. Blocks.
+
+        The records go first: what is cut short leaves files that recovery believes again.
+        """
+        with self._changing:
+            self._forget(repository, digest)
+
+    def forget_tag(self, reference: Reference) -> None:
+        """Let go of a tag, and of its manifests where no other tag names them. Blocks."""
+        layout, disk, catalog = self._premises.layout, self._premises.disk, self._premises.catalog
+        with self._changing:
+            tags = [each for each in catalog.tags() if each.reference == reference]
+            catalog.forget_tags(tags)
+            for tag in tags:
+                disk.remove(layout.tag(tag_key(tag.reference, tag.accept)))
+            repository = reference.repository
+            named = {
+                each.digest for each in catalog.tags() if each.reference.repository == repository
+            }
+            for digest in {tag.digest for tag in tags} - named:
+                self._forget(repository, digest)
+
+    def _forget(self, repository: Repository, digest: Digest) -> None:
+        layout, disk, catalog = self._premises.layout, self._premises.disk, self._premises.catalog
+        for tag in catalog.forget_manifest(digest, repository):
+            disk.remove(layout.tag(tag_key(tag.reference, tag.accept)))
+        if not any(each.digest == digest for each in catalog.manifests()):
+            disk.remove(layout.manifest(digest))
 
     def _read_again(self, digest: Digest) -> bytes | None:
         """The same with publishing held off; what is wrong then is wrong, and goes."""

@@ -1,13 +1,14 @@
 """Models, as a person sees them: a tag, its manifest, and how much of it is here."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from appliance.policy.eviction import Holding
 from appliance.protocol.digest import Digest
-from appliance.protocol.reference import Reference
+from appliance.protocol.reference import Reference, Repository
 from appliance.store.catalog import Catalog
 from appliance.store.ledger import Ledger
-from appliance.store.records import ManifestRecord, TagRecord
+from appliance.store.records import ManifestRecord, Pulls, TagRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class ModelRow:
     stored_at: float
     last_pulled_at: float | None
     pulls: int
+    is_pinned: bool = False
 
 
 def list_models(
@@ -33,7 +35,7 @@ def list_models(
     """Every tag that is stored, in the order of names. References by digest are no models."""
     manifests = {(each.repository, each.digest): each for each in catalog.manifests()}
     held = {record.digest for record in catalog.blobs()}
-    pulls = ledger.pulls()
+    pulls, pins = ledger.pulls(), ledger.pins()
     rows = []
     for tag in _latest_by_tag(catalog.tags()):
         manifest = manifests.get((tag.reference.repository, tag.digest))
@@ -50,9 +52,35 @@ def list_models(
                 tag.stored_at,
                 pulled.last_at if pulled else None,
                 pulled.count if pulled else 0,
+                str(tag.reference) in pins,
             )
         )
     return rows
+
+
+def list_holdings(catalog: Catalog, ledger: Ledger) -> list[Holding]:
+    """Every stored manifest, in each repository that has it, as eviction sees it."""
+    pulls, pins = ledger.pulls(), ledger.pins()
+    naming: dict[tuple[Repository, Digest], list[TagRecord]] = {}
+    for tag in catalog.tags():
+        naming.setdefault((tag.reference.repository, tag.digest), []).append(tag)
+    return [
+        Holding(
+            each.repository,
+            each.digest,
+            tuple(digest for digest, _ in each.blobs),
+            max((_used_at(tag, pulls) for tag in tags), default=0.0),
+            is_named=bool(tags),
+            is_pinned=any(str(tag.reference) in pins for tag in tags),
+        )
+        for each in catalog.manifests()
+        for tags in (naming.get((each.repository, each.digest), []),)
+    ]
+
+
+def _used_at(tag: TagRecord, pulls: Mapping[str, Pulls]) -> float:
+    pulled = pulls.get(str(tag.reference))
+    return max(tag.stored_at, pulled.last_at if pulled else 0.0)
 
 
 def _latest_by_tag(tags: Iterable[TagRecord]) -> list[TagRecord]:

@@ -57,12 +57,19 @@ class Shelf:
             return tuple(self._resting.values())
 
     def begin(
-        self, digest: Digest, size_bytes: int, repository: Repository, *, min_free_bytes: int
+        self,
+        digest: Digest,
+        size_bytes: int,
+        repository: Repository,
+        *,
+        min_free_bytes: int,
+        max_size_bytes: int | None = None,
     ) -> PendingBlob:
         """Open a pending blob, new or as an earlier fill left it, and reserve its space.
 
         Raises:
-            StoreFullError: less than `min_free_bytes` would remain free.
+            StoreFullError: less than `min_free_bytes` would remain free, or the store would hold
+                more than `max_size_bytes`.
         """
         with self._lock:
             assert digest not in self._open, "one fill a digest"
@@ -71,7 +78,10 @@ class Shelf:
             if note is not None and note.size_bytes != size_bytes:
                 self.drop(digest)
                 note = None
-            self._reserve(size_bytes - (note.held.size_bytes if note else 0), min_free_bytes)
+            needed_bytes = size_bytes - (note.held.size_bytes if note else 0)
+            self._reserve(needed_bytes, min_free_bytes)
+            if max_size_bytes is not None:
+                self._keep_within(needed_bytes, max_size_bytes)
             fd = self._open_bytes(digest, size_bytes, is_new=note is None)
             self._resting.pop(digest, None)
             note = note or PendingNote(digest, repository, size_bytes, SpanSet())
@@ -104,9 +114,23 @@ class Shelf:
         if needed_bytes > spare_bytes:
             raise StoreFullError(self._premises.layout.root, needed_bytes, max(0, spare_bytes))
 
+    def _keep_within(self, needed_bytes: int, max_size_bytes: int) -> None:
+        spare_bytes = max_size_bytes - self._promised_size_bytes()
+        if needed_bytes > spare_bytes:
+            raise StoreFullError(self._premises.layout.root, needed_bytes, max(0, spare_bytes))
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What the open ones have yet to write."""
+        with self._lock:
+            return sum(each.size_bytes - each.held.size_bytes for each in self._open.values())
+
+    def _promised_size_bytes(self) -> int:
+        held_bytes = self._premises.catalog.blob_size_bytes + self.held_size_bytes
+        return held_bytes + self.reserved_bytes
+
     def _unpromised(self) -> int:
-        promised = sum(each.size_bytes - each.held.size_bytes for each in self._open.values())
-        return self._premises.disk.free_bytes(self._premises.layout.root) - promised
+        return self._premises.disk.free_bytes(self._premises.layout.root) - self.reserved_bytes
 
     def _open_bytes(self, digest: Digest, size_bytes: int, *, is_new: bool) -> int:
         path, disk = self._premises.layout.pending_bytes(digest), self._premises.disk

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from appliance.policy.eviction import Holding
 from appliance.protocol.digest import Digest
 from appliance.protocol.reference import Reference, Repository
 from appliance.store.blobs import Blobs
@@ -21,7 +22,7 @@ from appliance.store.layout import Layout
 from appliance.store.ledger import Ledger
 from appliance.store.manifests import Manifests, PublishStep
 from appliance.store.marker import is_marked
-from appliance.store.models import ModelRow, list_models
+from appliance.store.models import ModelRow, list_holdings, list_models
 from appliance.store.opening import open_parts
 from appliance.store.pending import PendingBlob
 from appliance.store.premises import Premises
@@ -50,13 +51,17 @@ def open_store(root: Path, *, disk: Disk | None = None) -> "Store":
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """Sizes in bytes. Manifests are counted once for each repository that has them."""
+    """Sizes in bytes. Manifests are counted once for each repository that has them.
+
+    `reserved_bytes` is what the fills under way have yet to write.
+    """
 
     blob_count: int
     blob_size_bytes: int
     manifest_count: int
     pending_count: int
     pending_held_bytes: int
+    reserved_bytes: int
     free_bytes: int
     quarantined_count: int
 
@@ -114,16 +119,38 @@ class Store:
         return self._blobs.open(digest)
 
     def begin(
-        self, digest: Digest, size_bytes: int, repository: Repository, *, min_free_bytes: int
+        self,
+        digest: Digest,
+        size_bytes: int,
+        repository: Repository,
+        *,
+        min_free_bytes: int,
+        max_size_bytes: int | None = None,
     ) -> PendingBlob:
         """Open a pending blob, new or as an earlier fill or life left it, and reserve its space.
 
         Neither a blob that is held nor one that is open already may be begun.
 
         Raises:
-            StoreFullError: less than `min_free_bytes` would remain free.
+            StoreFullError: less than `min_free_bytes` would remain free, or the store would hold
+                more than `max_size_bytes`.
         """
-        return self._shelf.begin(digest, size_bytes, repository, min_free_bytes=min_free_bytes)
+        return self._shelf.begin(
+            digest,
+            size_bytes,
+            repository,
+            min_free_bytes=min_free_bytes,
+            max_size_bytes=max_size_bytes,
+        )
+
+    def drop_pending(self, digest: Digest) -> None:
+        """Let go of what an earlier fill left, unless somebody has begun it again. Blocks."""
+        self._shelf.drop(digest)
+
+    def sizes(self) -> dict[Digest, int]:
+        """The bytes on disk of every blob, complete or at rest."""
+        held = {each.digest: each.size_bytes for each in self._catalog.blobs()}
+        return held | {each.digest: each.held.size_bytes for each in self._shelf.resting()}
 
     def unfinished(self) -> tuple[PendingNote, ...]:
         """What an earlier fill or life left, and nobody has begun again."""
@@ -171,7 +198,31 @@ class Store:
         """Every stored tag, in the order of names. Some 50 ms for a thousand."""
         return list_models(self._catalog, self._ledger, self._shelf.held_of)
 
+    def holdings(self) -> list[Holding]:
+        """Every stored manifest with what it lists, as eviction sees it."""
+        return list_holdings(self._catalog, self._ledger)
+
+    def forget_tag(self, reference: Reference) -> None:
+        """Let go of a tag, and of its manifests where no other tag names them. Blocks."""
+        self._manifests.forget_tag(reference)
+
+    def forget_manifest(self, repository: Repository, digest: Digest) -> None:
+        """Let go of a manifest and of the tags that name it, not of its blobs. Blocks."""
+        self._manifests.forget(repository, digest)
+
     # What only the ledger knows.
+
+    def pin(self, reference: Reference) -> None:
+        """Never evict what `reference` names, now or later. Blocks."""
+        self._ledger.pin(reference)
+
+    def unpin(self, reference: Reference) -> None:
+        """Let it be evicted when its turn comes. Blocks."""
+        self._ledger.unpin(reference)
+
+    def pins(self) -> set[str]:
+        """The texts of the pinned references, held or not."""
+        return self._ledger.pins()
 
     def note_pulled(self, reference: Reference, at: float) -> None:
         """Count one pull of `reference`."""
@@ -201,6 +252,7 @@ class Store:
             self._catalog.manifest_count,
             self._shelf.count,
             self._shelf.held_size_bytes,
+            self._shelf.reserved_bytes,
             self._premises.disk.free_bytes(self.root),
             sum(1 for _ in layout.quarantine.iterdir()),
         )

@@ -26,7 +26,7 @@ def describe_model(row: ModelRow, base_url: str, registry_name: str) -> dict[str
         "cached_bytes": row.held_size_bytes,
         "last_pulled": format_instant(row.last_pulled_at) if row.last_pulled_at else None,
         "pulls": row.pulls,
-        "pinned": False,
+        "pinned": row.is_pinned,
     }
 
 

@@ -78,3 +78,12 @@ def test_a_damaged_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
         Ledger(tmp_path)
     assert "backup" in caught.value.hint
     assert (tmp_path / "data.mdb").read_bytes() == b"no database at all"
+
+
+def test_pins_are_kept_by_reference(ledger: Ledger) -> None:
+    ledger.pin(LATEST)
+    ledger.pin(LATEST)
+    assert ledger.pins() == {str(LATEST)}
+    ledger.unpin(LATEST)
+    ledger.unpin(LATEST)
+    assert ledger.pins() == set()

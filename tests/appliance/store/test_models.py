@@ -77,3 +77,35 @@ async def test_an_empty_blob_is_held_without_being_stored(store: Store) -> None:
     store_blob(store, b"one")
     (row,) = store.models()
     assert row.is_complete
+
+
+async def test_a_pinned_tag_is_shown_as_such(store: Store) -> None:
+    await publish(store, LATEST, b"one")
+    store.pin(LATEST)
+    assert store.models()[0].is_pinned
+    store.unpin(LATEST)
+    assert not store.models()[0].is_pinned
+
+
+async def test_a_holding_is_as_recent_as_its_last_pull(store: Store) -> None:
+    content = await publish(store, LATEST, b"one", b"three")
+    store.note_pulled(LATEST, NOON + 5)
+    (holding,) = store.holdings()
+    assert (holding.repository, holding.digest) == (TINY, digest_of(content))
+    assert holding.blobs == (digest_of(b"one"), digest_of(b"three"))
+    assert (holding.used_at, holding.is_named, holding.is_pinned) == (NOON + 5, True, False)
+
+
+async def test_a_holding_is_as_recent_and_as_pinned_as_any_of_its_tags(store: Store) -> None:
+    await publish(store, LATEST, b"one")
+    await publish(store, Reference(TINY, "1b"), b"one", at=NOON + 9)
+    store.pin(LATEST)
+    (holding,) = store.holdings()
+    assert (holding.used_at, holding.is_pinned) == (NOON + 9, True)
+
+
+async def test_a_manifest_that_its_tag_has_left_is_a_holding_without_a_name(store: Store) -> None:
+    old = await publish(store, LATEST, b"one")
+    await publish(store, LATEST, b"three", at=NOON + 1)
+    unnamed = {each.digest: each for each in store.holdings() if not each.is_named}
+    assert set(unnamed) == {digest_of(old)}

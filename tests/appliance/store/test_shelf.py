@@ -12,7 +12,8 @@ from appliance.store.faults import StoreFullError
 from appliance.store.pending import PendingBlob
 from appliance.store.premises import Premises
 from appliance.store.shelf import Shelf
-from tests.appliance.store.samples import NOON, TINY
+from appliance.store.store import Store
+from tests.appliance.store.samples import NOON, TINY, store_blob
 from tests.fakes.disk import FailingDisk
 
 A, B = b"a" * 600, b"b" * 600
@@ -150,3 +151,16 @@ def test_a_blob_that_cannot_be_begun_leaves_nothing_in_the_way(
         begin(shelf, A)
     disk.heal()
     begin(shelf, A).cancel()
+
+
+def test_no_more_is_begun_than_the_store_may_hold(store: Store) -> None:
+    store_blob(store, b"one")
+    first = store.begin(digest_of(b"sixsix"), 6, TINY, min_free_bytes=0, max_size_bytes=9)
+    with pytest.raises(StoreFullError):
+        store.begin(digest_of(b"x"), 1, TINY, min_free_bytes=0, max_size_bytes=9)
+    assert store.stats().reserved_bytes == 6
+    first.write(0, b"six")
+    assert store.stats().reserved_bytes == 3
+    first.suspend()  # What rests takes no more than it holds.
+    assert store.stats().reserved_bytes == 0
+    store.begin(digest_of(b"xyz"), 3, TINY, min_free_bytes=0, max_size_bytes=9)

@@ -269,3 +269,53 @@ async def test_many_threads_and_the_loop_share_a_store(store: Store) -> None:
     assert store.stats().blob_count == 12
     assert store.models()[0].is_complete
     assert store.verify().problems == ()
+
+
+async def test_a_forgotten_manifest_goes_with_its_tags_and_not_from_elsewhere(store: Store) -> None:
+    content = manifest_of(b"one")
+    elsewhere = Reference(Repository("zoe", "tiny"), "latest")
+    for reference in (LATEST, Reference(TINY, "1b"), elsewhere):
+        await store.write_manifest(tag_of(content, reference), content)
+    store.forget_manifest(TINY, digest_of(content))
+    assert [row.reference for row in store.models()] == [elsewhere]
+    assert store.lists(TINY, digest_of(b"one")) is None
+    assert await store.read_manifest(digest_of(content)) == content
+    store.forget_manifest(elsewhere.repository, digest_of(content))
+    assert await store.read_manifest(digest_of(content)) is None
+    assert store.verify().problems == ()
+
+
+async def test_a_forgotten_tag_leaves_what_another_tag_names(store: Store) -> None:
+    content = manifest_of(b"one")
+    other = Reference(TINY, "1b")
+    for reference in (LATEST, other):
+        await store.write_manifest(tag_of(content, reference), content)
+    store.forget_tag(LATEST)
+    assert [row.reference for row in store.models()] == [other]
+    assert store.lists(TINY, digest_of(b"one")) == 3
+    store.forget_tag(other)
+    assert store.holdings() == []
+    assert await store.read_manifest(digest_of(content)) is None
+    assert store.verify().problems == ()
+
+
+async def test_what_was_forgotten_stays_forgotten(root: Path) -> None:
+    content = manifest_of(b"one")
+    with open_store(root) as store:
+        await store.write_manifest(tag_of(content, LATEST), content)
+        store.forget_tag(LATEST)
+    with open_store(root) as again:
+        assert again.models() == []
+        assert again.recovery == ()
+
+
+def test_a_blob_at_rest_has_a_size_and_can_be_dropped(store: Store) -> None:
+    pending = store.begin(digest_of(b"three"), 5, TINY, min_free_bytes=0)
+    pending.write(0, b"th")
+    store.drop_pending(digest_of(b"three"))  # Open: somebody fills it.
+    pending.suspend()
+    store_blob(store, b"one")
+    assert store.sizes() == {digest_of(b"one"): 3, digest_of(b"three"): 2}
+    store.drop_pending(digest_of(b"three"))
+    assert store.sizes() == {digest_of(b"one"): 3}
+    assert store.unfinished() == ()

@@ -12,6 +12,7 @@ STATS = StoreStats(
     manifest_count=1,
     pending_count=1,
     pending_held_bytes=5,
+    reserved_bytes=3,
     free_bytes=7,
     quarantined_count=0,
 )
