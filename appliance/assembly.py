@@ -20,6 +20,7 @@ from appliance.config import Config
 from appliance.dns.settings import Settings
 from appliance.policy.addresses import parse_system_servers
 from appliance.policy.delivery import DeliveryPolicy, Fallback
+from appliance.policy.eviction import Budget
 from appliance.protocol.reference import Repository
 from appliance.registry.blobs import BlobRoutes
 from appliance.registry.registry import Registry
@@ -99,16 +100,20 @@ def make_cache(
 ) -> Cache:
     """The cache in front of it; the caller enters it."""
 
-    def min_free_bytes() -> int:
+    def budget() -> Budget:
         file_system = os.statvfs(store.root)
-        return config.cache.min_free.bytes_of(file_system.f_blocks * file_system.f_frsize)
+        total_bytes = file_system.f_blocks * file_system.f_frsize
+        return Budget(
+            min_free_bytes=config.cache.min_free.bytes_of(total_bytes),
+            max_size_bytes=config.cache.max_size.bytes_of(total_bytes),
+        )
 
     return Cache(
         store,
         choose_source(config, origin, builtin),
         now=now,
         fresh_seconds=config.cache.fresh_seconds,
-        min_free_bytes=min_free_bytes,
+        budget=budget,
         uncounted=Uncounted(BUILTIN.repository, builtin.digests),
         connections=config.origin.connections,
     )

@@ -8,6 +8,7 @@ from appliance.certs import Authority
 from appliance.config import Config
 from appliance.dns.responder import DnsResponder
 from appliance.health import Checkup, SelfPull
+from appliance.policy.eviction import Budget
 from appliance.policy.health import Check
 from appliance.store.store import Store
 from appliance.surroundings import Surroundings
@@ -29,7 +30,7 @@ def make_checkup(
     responder: DnsResponder | None,
     surroundings: Surroundings,
     tls_port: int,
-    min_free_bytes: Callable[[], int],
+    budget: Callable[[], Budget],
     is_known: Callable[[], bool],
 ) -> Checkup:
     """Put the checks together; none is listed that is not run.
@@ -50,7 +51,7 @@ def make_checkup(
     return Checkup(
         self_pull,
         {
-            "disk": lambda: look_at_disk(store, min_free_bytes),
+            "disk": lambda: look_at_disk(store, budget),
             "upstream": lambda: look_at_origin(
                 origin, is_offline=config.cache.offline, is_known=is_known()
             ),
@@ -70,12 +71,12 @@ def find_address(config: Config) -> str:
 _LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # What to dial for every address.
 
 
-def look_at_disk(store: Store, min_free_bytes: Callable[[], int]) -> Check:
+def look_at_disk(store: Store, budget: Callable[[], Budget]) -> Check:
     """Whether the store is there, and has room."""
     if not store.is_present():
         return Check(is_ok=False, detail=f"{store.root} is gone: mount its disk again")
     try:
-        free_bytes, wanted_bytes = store.stats().free_bytes, min_free_bytes()
+        free_bytes, wanted_bytes = store.stats().free_bytes, budget().min_free_bytes
     except OSError as error:
         return Check(is_ok=False, detail=f"{store.root} cannot be read: {error.strerror}")
     if free_bytes < wanted_bytes:

@@ -234,11 +234,19 @@ class Blobs:
 class Cache:
     """What is kept, and for how long it is believed."""
 
+    max_size: Amount = key(
+        "80%",
+        text('a size such as "500GiB", or a part such as "80%"', parse_amount),
+        doc="What all blobs together may take of the file system. Past it the models that were "
+        "not pulled for longest are let go of, pinned ones and those in use never.",
+        reason="Leaves the rest to whatever else lives on the disk, without being told its size.",
+    )
     min_free: Amount = key(
         "5%",
         text('a size such as "20GiB", or a part such as "5%"', parse_amount),
-        doc="The space that the cache leaves free on its file system. What does not fit is passed "
-        "to the client without being stored.",
+        doc="The space that the cache leaves free on its file system, by letting go of models as "
+        "for max_size. What does not fit all the same is passed to the client without being "
+        "stored.",
         reason="A full file system breaks more than the cache.",
     )
     fresh_seconds: int = key(

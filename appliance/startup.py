@@ -136,7 +136,7 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         responder=engine.responder,
         surroundings=ground.surroundings,
         tls_port=ground.tls.port,
-        min_free_bytes=engine.cache.min_free_bytes,
+        budget=engine.cache.janitor.budget,
         is_known=lambda: bool(engine.resolver.last_known(config.origin.name)),
     )
     box = Box(ground, engine, checkup, _make_facts(ground, engine, checkup))

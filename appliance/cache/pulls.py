@@ -11,15 +11,17 @@ from collections.abc import Callable
 from appliance.cache.accounts import Bookkeeper, Uncounted
 from appliance.cache.collapse import Collapse
 from appliance.cache.fill import Fill
+from appliance.cache.janitor import Janitor
 from appliance.cache.manifests import FoundManifest, Manifests
 from appliance.cache.readers import FillReader, HeldReader, Reader, StreamReader
 from appliance.cache.tally import Count, Tally
+from appliance.policy.eviction import Budget
 from appliance.protocol.digest import Digest
 from appliance.protocol.errors import BlobUnknown, RangeNotSatisfiable, Unavailable
 from appliance.protocol.fields import CacheStatus
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
-from appliance.store.faults import DigestMismatchError, StoreError
+from appliance.store.faults import DigestMismatchError, StoreError, StoreFullError
 from appliance.store.store import Store
 from appliance.upstream.source import ManifestRequest, OriginUnreachableError, Refusal, Source
 
@@ -44,7 +46,7 @@ class Cache:
         *,
         now: Callable[[], float],
         fresh_seconds: float,
-        min_free_bytes: Callable[[], int],
+        budget: Callable[[], Budget],
         uncounted: Uncounted,
         connections: int = 1,
     ) -> None:
@@ -54,7 +56,13 @@ class Cache:
         self._source_for = source_for
         self._now = now
         self._fresh_seconds = fresh_seconds
-        self.min_free_bytes = min_free_bytes
+        self.janitor = Janitor(
+            store,
+            budget=budget,
+            filling=lambda: tuple(self._fills),
+            own=uncounted.digests,
+            tally=self.books.tally,
+        )
         self._connections = connections
         self._slots = asyncio.Semaphore(FILLS_MAX)
         self._running_count = 0
@@ -74,11 +82,13 @@ class Cache:
             now=self._now,
             fresh_seconds=self._fresh_seconds,
         )
-        self._saver = self._group.create_task(self._save_sometimes())
+        chores = (self._save_sometimes(), self.janitor.keep_watch())
+        self._chores = [self._group.create_task(each) for each in chores]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._saver.cancel()
+        for chore in self._chores:
+            chore.cancel()
         self._collapse.cancel()
         for task in self._running:
             task.cancel()
@@ -129,6 +139,7 @@ class Cache:
             Unavailable: the origin's bytes were wrong a moment ago.
         """
         tally = self.books.tally_for(repository)
+        self.janitor.note_used(digest)
         held = self._open_held(digest, span, tally)
         if held is not None:
             tally.add(Count.BLOB_HITS)
@@ -137,7 +148,7 @@ class Cache:
         source = self._source_for(repository)
         rest = StreamReader(source, repository, digest, span, size_bytes, tally)
         try:
-            fill, status = self._join(repository, digest, size_bytes, source)
+            fill, status = await self._join_or_make_room(repository, digest, size_bytes, source)
             if fill.pending.size_bytes != size_bytes:
                 return rest  # Two manifests disagree: neither waits for the other's bytes.
             return FillReader(fill, rest, status, tally)
@@ -169,6 +180,16 @@ class Cache:
             return None
         return HeldReader(span, record.size_bytes, CacheStatus.HIT, file_fd, tally)
 
+    async def _join_or_make_room(
+        self, repository: Repository, digest: Digest, size_bytes: int, source: Source
+    ) -> tuple[Fill, CacheStatus]:
+        try:
+            return self._join(repository, digest, size_bytes, source)
+        except StoreFullError as fault:
+            if not await self.janitor.make_room(fault.needed_bytes):
+                raise
+        return self._join(repository, digest, size_bytes, source)
+
     def _join(
         self, repository: Repository, digest: Digest, size_bytes: int, source: Source
     ) -> tuple[Fill, CacheStatus]:
@@ -178,8 +199,15 @@ class Cache:
         if self._now() < self._paused_until.get(digest, 0.0):
             raise Unavailable(f"the origin's bytes of {digest} were not that blob's a moment ago")
         # The box's own model is a few kilobytes and may use the floor: full, it still serves.
-        floor_bytes = 0 if self.books.is_own(repository) else self.min_free_bytes()
-        pending = self._store.begin(digest, size_bytes, repository, min_free_bytes=floor_bytes)
+        budget = self.janitor.budget()
+        is_own = self.books.is_own(repository)
+        pending = self._store.begin(
+            digest,
+            size_bytes,
+            repository,
+            min_free_bytes=0 if is_own else budget.min_free_bytes,
+            max_size_bytes=None if is_own else budget.max_size_bytes,
+        )
         status = CacheStatus.PARTIAL if pending.held else CacheStatus.MISS
         try:
             fill = Fill(

@@ -23,6 +23,8 @@ class Count(StrEnum):
     FILLS = "fills"  # Blobs completed.
     MISMATCHES = "mismatches"  # Blobs whose bytes were not their digest's.
     UNCACHED = "uncached"  # Bodies streamed past the store, for lack of space.
+    EVICTIONS = "evictions"  # Manifests let go of, with what only they listed.
+    EVICTED_BYTES = "evicted_bytes"
     DEFERRED = "deferred"  # Pulls sent on to the origin, for lack of an acceptable URL.
 
 

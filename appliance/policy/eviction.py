@@ -15,22 +15,37 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.protocol.digest import Digest
-from appliance.protocol.reference import Repository
+from appliance.protocol.reference import Reference, Repository
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A manifest as `repository` has it. `used_at`: when it was last stored or pulled.
+    """A manifest as `repository` has it, and the references that name it still.
 
-    `is_named` says that a tag names it still.
+    `used_at` is when it was last stored or pulled.
     """
 
     repository: Repository
     digest: Digest
     blobs: tuple[Digest, ...]
     used_at: float
-    is_named: bool = True
+    names: frozenset[Reference] = frozenset()
     is_pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """In bytes: what stays free on the file system, and what the store holds at most."""
+
+    min_free_bytes: int
+    max_size_bytes: int
+
+    def excess_bytes(self, *, used_bytes: int, spare_bytes: int) -> int:
+        """How much must go where `used_bytes` are stored or promised, and `spare_bytes` are free.
+
+        Zero or less where nothing need go.
+        """
+        return max(used_bytes - self.max_size_bytes, self.min_free_bytes - spare_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +134,4 @@ def _spare_the_needless(choice: _Choice, wanted_bytes: int) -> None:
 
 
 def _turn(holding: Holding) -> tuple[bool, float]:
-    return holding.is_named, holding.used_at
+    return bool(holding.names), holding.used_at

@@ -70,7 +70,7 @@ def list_holdings(catalog: Catalog, ledger: Ledger) -> list[Holding]:
             each.digest,
             tuple(digest for digest, _ in each.blobs),
             max((_used_at(tag, pulls) for tag in tags), default=0.0),
-            is_named=bool(tags),
+            frozenset(tag.reference for tag in tags),
             is_pinned=any(str(tag.reference) in pins for tag in tags),
         )
         for each in catalog.manifests()

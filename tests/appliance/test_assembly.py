@@ -131,7 +131,7 @@ async def test_the_registry_is_told_of_the_operator_s_choices(
     )
     origin = make_origin(config, make_resolver(config, surroundings, ()), "me")
     cache = make_cache(config, store, origin, BuiltinSource(), Clock())
-    assert cache.min_free_bytes() == 2**30
+    assert cache.janitor.budget().min_free_bytes == 2**30
     blobs = make_registry(config, cache, b"s" * 32, 8081, Clock()).blobs
     assert blobs.policy.refuse_private_from == (0, 40, 0)
     assert blobs.policy.fallback is Fallback.REFUSE
@@ -145,7 +145,7 @@ async def test_a_part_of_the_disk_is_a_part_of_its_size(
     config = make_config(tmp_path, CACHE_MIN_FREE="50%")
     origin = make_origin(config, make_resolver(config, surroundings, ()), "me")
     cache = make_cache(config, store, origin, BuiltinSource(), Clock())
-    assert cache.min_free_bytes() > 2**20
+    assert cache.janitor.budget().min_free_bytes > 2**20
 
 
 def test_dns_is_told_all_it_needs(tmp_path: Path, surroundings: Surroundings) -> None:

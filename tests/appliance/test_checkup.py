@@ -19,6 +19,7 @@ from appliance.checkup import (
     look_at_disk,
     look_at_origin,
 )
+from appliance.policy.eviction import Budget
 from appliance.startup import start
 from appliance.store.store import Store, open_store
 from appliance.upstream.origin import Origin
@@ -47,34 +48,34 @@ def authority(tmp_path: Path) -> Authority:
 
 def test_a_disk_with_room_is_well(store: Store, disk: FailingDisk) -> None:
     disk.free = 5_000_000_000
-    check = look_at_disk(store, lambda: 1_000_000_000)
+    check = look_at_disk(store, lambda: Budget(1_000_000_000, 2**60))
     assert (check.is_ok, check.detail) == (True, f"5 GB free at {store.root}")
 
 
 def test_a_disk_short_of_room_is_told(store: Store, disk: FailingDisk) -> None:
     disk.free = 999
-    check = look_at_disk(store, lambda: 1000)
+    check = look_at_disk(store, lambda: Budget(1000, 2**60))
     assert (check.is_ok, "cache.min_free" in check.detail) == (False, True)
 
 
 def test_a_disk_that_was_taken_away_is_told(store: Store, tmp_path: Path) -> None:
     store.root.rename(tmp_path / "unmounted")
-    check = look_at_disk(store, lambda: 0)
+    check = look_at_disk(store, lambda: Budget(0, 2**60))
     assert (check.is_ok, "mount its disk" in check.detail) == (False, True)
     (tmp_path / "unmounted").rename(store.root)
 
 
 def test_a_disk_that_goes_while_it_is_looked_at_is_told(store: Store) -> None:
-    def min_free_bytes() -> int:
+    def budget() -> Budget:
         raise FileNotFoundError(2, "No such file or directory")
 
-    check = look_at_disk(store, min_free_bytes)
+    check = look_at_disk(store, budget)
     assert (check.is_ok, "cannot be read" in check.detail) == (False, True)
 
 
 def test_a_quarantine_that_is_gone_is_told(store: Store) -> None:
     shutil.rmtree(store.root / "quarantine")
-    assert not look_at_disk(store, lambda: 0).is_ok
+    assert not look_at_disk(store, lambda: Budget(0, 2**60)).is_ok
 
 
 def origin(trouble: OriginUnreachableError | None, *, is_reached: bool) -> Origin:

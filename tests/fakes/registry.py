@@ -10,6 +10,7 @@ from pathlib import Path
 from appliance.cache.accounts import Uncounted
 from appliance.cache.pulls import Cache
 from appliance.policy.delivery import DeliveryPolicy
+from appliance.policy.eviction import Budget
 from appliance.policy.grants import Grant, format_grant
 from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import MANIFEST_TYPE
@@ -128,7 +129,7 @@ async def open_shop(root: Path) -> AsyncIterator[Shop]:
             lambda _: source,
             now=lambda: NOON,
             fresh_seconds=300.0,
-            min_free_bytes=lambda: min_free_bytes[0],
+            budget=lambda: Budget(min_free_bytes[0], 2**60),
             uncounted=Uncounted(Repository("box", "own"), ()),
         )
         policy = DeliveryPolicy(refuse_private_from=(0, 35, 2))

@@ -10,6 +10,7 @@ from appliance.cache.manifests import FoundManifest
 from appliance.cache.pulls import Cache
 from appliance.cache.readers import Reader
 from appliance.cache.tally import Count
+from appliance.policy.eviction import Budget
 from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import MANIFEST_TYPE
 from appliance.protocol.ranges import Span
@@ -41,6 +42,7 @@ def make_cache(
     uncounted: Uncounted,
     *,
     min_free_bytes: int = 0,
+    max_size_bytes: int = 2**60,
     connections: int = 1,
 ) -> Cache:
     """A cache of `store` that fetches everything from `source`."""
@@ -49,7 +51,7 @@ def make_cache(
         lambda _: source,
         now=clock,
         fresh_seconds=60,
-        min_free_bytes=lambda: min_free_bytes,
+        budget=lambda: Budget(min_free_bytes, max_size_bytes),
         uncounted=uncounted,
         connections=connections,
     )

@@ -17,6 +17,7 @@ from appliance.cache.pulls import MISMATCH_PAUSE_SECONDS, Cache
 from appliance.cache.readers import HeldReader, StreamReader
 from appliance.cache.tally import Count
 from appliance.policy import backoff
+from appliance.policy.eviction import Budget
 from appliance.protocol.digest import digest_of
 from appliance.protocol.errors import RangeNotSatisfiable, Unavailable
 from appliance.protocol.fields import CacheStatus
@@ -366,7 +367,7 @@ async def test_the_box_s_own_model_never_counts(
                 lambda _: own,
                 now=clock,
                 fresh_seconds=60,
-                min_free_bytes=lambda: 0,
+                budget=lambda: Budget(0, 2**60),
                 uncounted=uncounted,
             )
         )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.policy.eviction import Eviction, Holding, plan_eviction, plan_removal
 from appliance.protocol.digest import Digest, digest_of
-from appliance.protocol.reference import Repository
+from appliance.protocol.reference import Reference, Repository
 
 A, B, C, SHARED, LOOSE = (digest_of(bytes([number])) for number in range(5))
 HELD = {A: 100, B: 200, C: 300, SHARED: 1000, LOOSE: 7}
@@ -16,14 +16,9 @@ HELD = {A: 100, B: 200, C: 300, SHARED: 1000, LOOSE: 7}
 def holding(
     name: str, *blobs: Digest, used_at: float = 0, is_named: bool = True, is_pinned: bool = False
 ) -> Holding:
-    return Holding(
-        Repository("library", name),
-        digest_of(name.encode()),
-        blobs,
-        used_at,
-        is_named=is_named,
-        is_pinned=is_pinned,
-    )
+    repository = Repository("library", name)
+    names = frozenset({Reference(repository, "latest")} if is_named else ())
+    return Holding(repository, digest_of(name.encode()), blobs, used_at, names, is_pinned=is_pinned)
 
 
 def evict(
@@ -120,11 +115,10 @@ DIGESTS = [digest_of(bytes([number])) for number in range(6)]
 def stores(draw: st.DrawFn) -> tuple[list[Holding], dict[Digest, int], set[Digest]]:
     count = draw(st.integers(0, 6))
     made = [
-        Holding(
-            Repository("library", f"m{number}"),
-            digest_of(f"m{number}".encode()),
-            tuple(draw(st.lists(st.sampled_from(DIGESTS), max_size=4))),
-            draw(st.integers(0, 5)),
+        holding(
+            f"m{number}",
+            *draw(st.lists(st.sampled_from(DIGESTS), max_size=4)),
+            used_at=draw(st.integers(0, 5)),
             is_named=draw(st.booleans()),
             is_pinned=draw(st.booleans()),
         )

@@ -9,6 +9,7 @@ from appliance.cache.accounts import Uncounted
 from appliance.cache.pulls import Cache
 from appliance.policy import backoff
 from appliance.policy.delivery import DeliveryPolicy
+from appliance.policy.eviction import Budget
 from appliance.registry.blobs import BlobRoutes
 from appliance.registry.registry import Registry
 from appliance.store.store import open_store
@@ -39,7 +40,7 @@ async def cache(source: FakeSource, clock: Clock, tmp_path: Path) -> AsyncIterat
             lambda _: source,
             now=clock,
             fresh_seconds=60,
-            min_free_bytes=lambda: 0,
+            budget=lambda: Budget(0, 2**60),
             uncounted=Uncounted(BUILTIN.repository, ()),
         ) as cache:
             yield cache

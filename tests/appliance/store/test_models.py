@@ -93,7 +93,7 @@ async def test_a_holding_is_as_recent_as_its_last_pull(store: Store) -> None:
     (holding,) = store.holdings()
     assert (holding.repository, holding.digest) == (TINY, digest_of(content))
     assert holding.blobs == (digest_of(b"one"), digest_of(b"three"))
-    assert (holding.used_at, holding.is_named, holding.is_pinned) == (NOON + 5, True, False)
+    assert (holding.used_at, set(holding.names), holding.is_pinned) == (NOON + 5, {LATEST}, False)
 
 
 async def test_a_holding_is_as_recent_and_as_pinned_as_any_of_its_tags(store: Store) -> None:
@@ -107,5 +107,5 @@ async def test_a_holding_is_as_recent_and_as_pinned_as_any_of_its_tags(store: St
 async def test_a_manifest_that_its_tag_has_left_is_a_holding_without_a_name(store: Store) -> None:
     old = await publish(store, LATEST, b"one")
     await publish(store, LATEST, b"three", at=NOON + 1)
-    unnamed = {each.digest: each for each in store.holdings() if not each.is_named}
+    unnamed = {each.digest: each for each in store.holdings() if not each.names}
     assert set(unnamed) == {digest_of(old)}
