@@ -19,11 +19,12 @@ from appliance.certs import Authority, Leaf
 from appliance.config import Config
 from appliance.dns.settings import Settings
 from appliance.policy.addresses import parse_system_servers
-from appliance.policy.delivery import DeliveryPolicy, Fallback
+from appliance.policy.delivery import DeliveryPolicy, Fallback, Urls
 from appliance.policy.eviction import Budget
 from appliance.protocol.reference import Repository
 from appliance.registry.blobs import BlobRoutes
 from appliance.registry.registry import Registry
+from appliance.registry.requests import Request
 from appliance.store.store import Store
 from appliance.surroundings import Surroundings
 from appliance.upstream.builtin import BUILTIN, BuiltinSource
@@ -120,16 +121,33 @@ def make_cache(
 
 
 def make_registry(
-    config: Config, cache: Cache, secret: bytes, web_port: int, now: Callable[[], float]
+    config: Config,
+    cache: Cache,
+    secret: bytes,
+    *,
+    web_port: int,
+    tls_port: int,
+    is_blob_host_offered: Callable[[Request], bool],
+    now: Callable[[], float],
 ) -> Registry:
-    """The registry that all doors speak for; `web_port` is what blob URLs name."""
+    """The registry that all doors speak for; the ports are what blob URLs name."""
     policy = DeliveryPolicy(
         refuse_private_from=config.blobs.refuse_private_from,
         fallback=Fallback(config.blobs.fallback),
-        always_plain=config.blobs.delivery == "plain",
+        urls=Urls(config.blobs.delivery),
     )
-    address = str(config.box.address or "")
-    return Registry(cache, BlobRoutes(cache, policy, secret, address, web_port, now))
+    blobs = BlobRoutes(
+        cache,
+        policy,
+        secret,
+        address=str(config.box.address or ""),
+        port=web_port,
+        blob_host=config.blobs.host,
+        tls_port=tls_port,
+        is_blob_host_offered=is_blob_host_offered,
+        now=now,
+    )
+    return Registry(cache, blobs)
 
 
 def make_dns_settings(

@@ -208,9 +208,10 @@ class Blobs:
     )
     delivery: str = key(
         "auto",
-        choice("auto", "plain"),
-        doc="auto: each client is sent to the blob URL that it accepts. plain: always the http "
-        "URL.",
+        choice("auto", "plain", "tls"),
+        doc="Which blob URL a client is given that came by https. auto: the cheapest that it "
+        "accepts. plain: always the http URL. tls: never that one, but https, on the blob host "
+        "where the client reaches it.",
         reason="Plain http costs the least on both ends and the digest guards the bytes, but "
         "clients from refuse_private_from on refuse it after https.",
     )

@@ -202,7 +202,15 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
     cache = make_cache(config, ground.store, origin, builtin, time.time)
     await stack.enter_async_context(cache)
     pumps = await stack.enter_async_context(Pumps())
-    registry = make_registry(config, cache, ground.secret, ground.web[0].port, time.time)
+    registry = make_registry(
+        config,
+        cache,
+        ground.secret,
+        web_port=ground.web[0].port,
+        tls_port=ground.tls.port,
+        is_blob_host_offered=lambda request: False,
+        now=time.time,
+    )
     return Engine(responder, resolver, origin, cache, pumps, registry, pseudonym)
 
 

@@ -233,3 +233,12 @@ def _addresses(interface: Interface) -> Addresses:
     v4 = [str(each) for each in parsed if each.version == 4 and not each.is_loopback]
     v6 = [str(each) for each in parsed if each in _GLOBAL_V6]
     return Addresses(tuple(v4[:1]), tuple(v6[:1]))
+
+
+def respell(address: str) -> str:
+    """The same address in another spelling: as a host no longer the same, and dialled as before."""
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv4Address):
+        return f"::ffff:{parsed}"
+    first, last = parsed.exploded[:30], IPv4Address(int(parsed) % 2**32)
+    return f"{first}{last}"  # RFC 4291 §2.2: the last 32 bits may be written as IPv4's are.

@@ -2,41 +2,53 @@
 
 Released clients say `ollama/0.33.0 (amd64 linux) Go/go1.26.6`; before a release there is `-rc2`
 behind the number, and it counts as the release. A build without a version says 0.0.0. The tensor
-path says `ollama-transfer/1.0`, its own version and not the client's.
+path says `ollama-transfer/1.0`, its own version and not the client's. The experimental puller that
+releases 0.5.14 to 0.31.1 carried says its Go module's version, with a `v` before it.
 """
 
 import re
 from dataclasses import dataclass
 
 # Four digits a part: more is no version that a release ever had.
-_OLLAMA = re.compile(
-    r"ollama/v?([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})(?:-[0-9A-Za-z.-]+)?(?: .*)?"
-)
-_VERSION = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})")
+_NUMBERS = r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})"
+_OLLAMA = re.compile(rf"ollama/(v?){_NUMBERS}(?:-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?(?: .*)?")
+_VERSION = re.compile(rf"v?{_NUMBERS}")
 
 type Version = tuple[int, int, int]
+
+_EXPERIMENT_ENDED: Version = (0, 31, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
     """An Ollama, or something else that speaks to registries.
 
-    `version` is None where it cannot be known: never read that as old.
+    `version` is None where it cannot be known: never read that as old. `is_tensor`: it is the path
+    by which Ollama pulls tensor models. `follows_redirects`: it is the experimental puller, which
+    takes bytes and redirects from anywhere, and signs its requests for public models too.
     """
 
     is_ollama: bool
     version: Version | None = None
+    is_tensor: bool = False
+    follows_redirects: bool = False
 
 
 def parse_client(user_agent: str) -> Client:
     """Read a `User-Agent` field; any text is some client."""
     match = _OLLAMA.fullmatch(user_agent)
     if match is None:
-        return Client(is_ollama=user_agent.startswith(("ollama/", "ollama-transfer/")))
-    version = (int(match[1]), int(match[2]), int(match[3]))
-    if version == (0, 0, 0):
-        return Client(is_ollama=True)
-    return Client(is_ollama=True, version=version)
+        is_tensor = user_agent.startswith("ollama-transfer/")
+        is_ollama = is_tensor or user_agent.startswith("ollama/")
+        return Client(is_ollama=is_ollama, is_tensor=is_tensor)
+    is_module, is_altered = bool(match[1]), bool(match[5])
+    numbers = (int(match[2]), int(match[3]), int(match[4]))
+    is_known = numbers > (0, 0, 0) and (is_module or not is_altered)
+    return Client(
+        is_ollama=True,
+        version=numbers if is_known else None,
+        follows_redirects=is_module and numbers < _EXPERIMENT_ENDED,
+    )
 
 
 def parse_version(text: str) -> Version:

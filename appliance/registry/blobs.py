@@ -4,7 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from appliance.cache.pulls import Cache
-from appliance.policy.delivery import Delivery, DeliveryPolicy, Door, choose_delivery
+from appliance.policy.addresses import respell
+from appliance.policy.delivery import (
+    Circumstances,
+    Delivery,
+    DeliveryPolicy,
+    Door,
+    choose_delivery,
+)
 from appliance.policy.grants import GRANT_SECONDS, Grant, format_grant, is_valid, read_grant
 from appliance.protocol.digest import Digest, parse_digest
 from appliance.protocol.errors import BlobUnknown, Denied, DigestInvalid
@@ -16,7 +23,7 @@ from appliance.upstream.source import Refusal
 
 BLOB_TYPE = "application/octet-stream"
 BLOBS_PATH = "/blobs/"
-_HTTP_PORT = 80
+_HTTP_PORT, _HTTPS_PORT = 80, 443
 _GRANTS_IN_USE_MAX = 10_000  # Of two numbers each; past it the oldest use is forgotten.
 
 
@@ -25,7 +32,8 @@ class BlobRoutes:
     """Where blob bodies are fetched: how Locations are written, and how grants are honoured.
 
     `address` is the operator's (`box.address`), "" for the one each client dialled; `port` is where
-    the plain door listens.
+    the plain door listens, `tls_port` where the blob host is reached. `is_blob_host_offered` tells
+    whether there is evidence that whoever sent a request reaches the blob host.
     """
 
     cache: Cache
@@ -33,6 +41,9 @@ class BlobRoutes:
     secret: bytes
     address: str
     port: int
+    blob_host: str
+    tls_port: int
+    is_blob_host_offered: Callable[[Request], bool]
     now: Callable[[], float]
     _used_at: dict[tuple[Digest, int], float] = field(default_factory=dict)
 
@@ -44,26 +55,37 @@ class BlobRoutes:
         fields = _blob_fields(digest) | {"Content-Length": str(size_bytes)}
         return Answer(200, fields)
 
-    def choose(self, request: Request) -> Delivery:
+    def choose(self, request: Request, *, is_origin_reachable: bool = True) -> Delivery:
         """How this client is to be given a blob's body."""
-        address = self.address or request.dialled
-        return choose_delivery(
-            self.policy,
+        # Through a tunnel of ours the blob host is reached, whatever its name resolves to.
+        is_reached = request.door is Door.PROXY or self.is_blob_host_offered(request)
+        circumstances = Circumstances(
             request.door,
-            request.client,
-            dialled_by_address=request.host == address,
+            dialled_by_address=request.host == (self.address or request.dialled),
+            is_blob_host_offered=is_reached,
+            is_origin_reachable=is_origin_reachable,
         )
+        return choose_delivery(self.policy, request.client, circumstances)
 
-    def location(self, request: Request, repository: Repository, digest: Digest) -> str:
-        """The URL of a blob on this box, with a grant for it.
-
-        A client that came in the clear is sent to the port by which it came.
-        """
-        port = self.port if request.door is Door.HTTPS else (request.host_port or _HTTP_PORT)
-        address = self.address or request.dialled
-        authority = format_authority(address, port, default_port=_HTTP_PORT)
+    def location(
+        self, request: Request, delivery: Delivery, repository: Repository, digest: Digest
+    ) -> str:
+        """The URL of a blob on this box as `delivery` names it, with a grant for it."""
+        base = self._base_url(request, delivery)
         grant = Grant(digest, repository, int(self.now()) + GRANT_SECONDS)
-        return f"http://{authority}{BLOBS_PATH}{digest}?{format_grant(self.secret, grant)}"
+        return f"{base}{BLOBS_PATH}{digest}?{format_grant(self.secret, grant)}"
+
+    def _base_url(self, request: Request, delivery: Delivery) -> str:
+        """Who came in the clear is sent to the port by which it came."""
+        if delivery is Delivery.TLS:
+            return f"https://{_format_https(self.blob_host, self.tls_port)}"
+        if request.door is not Door.HTTP and delivery in (Delivery.LOCATION, Delivery.INLINE):
+            return f"https://{_format_https(request.host, request.host_port or _HTTPS_PORT)}"
+        port = (request.host_port or _HTTP_PORT) if request.door is Door.HTTP else self.port
+        address = self.address or request.dialled
+        if delivery is Delivery.RESPELLED:
+            address = respell(address)
+        return f"http://{format_authority(address, port, default_port=_HTTP_PORT)}"
 
     async def answer_granted(self, request: Request) -> Reply:
         """GET or HEAD of `/blobs/<digest>?<grant>`. Raises Denied without a valid grant."""
@@ -103,6 +125,10 @@ class BlobRoutes:
         self._used_at[key] = self.now()
         if len(self._used_at) > _GRANTS_IN_USE_MAX:
             del self._used_at[next(iter(self._used_at))]
+
+
+def _format_https(host: str, port: int) -> str:
+    return format_authority(host, port, default_port=_HTTPS_PORT)
 
 
 def _blob_fields(digest: Digest) -> dict[str, str]:

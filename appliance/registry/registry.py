@@ -12,7 +12,7 @@ from appliance.cache.pulls import Cache
 from appliance.cache.tally import Count
 from appliance.policy.delivery import Delivery, Door
 from appliance.protocol.digest import Digest
-from appliance.protocol.errors import MethodNotAllowed, Unavailable, Verdict
+from appliance.protocol.errors import BlobUnknown, Denied, MethodNotAllowed, Unavailable, Verdict
 from appliance.protocol.fields import CacheStatus, format_cache_status
 from appliance.protocol.reference import Reference, Repository
 from appliance.protocol.routes import BlobPull, ManifestPull, Other, Ping, parse_route
@@ -42,12 +42,23 @@ class Registry:
 
     async def _answer(self, request: Request) -> Reply:
         if request.door is Door.HTTP:
-            if request.method not in ("GET", "HEAD"):
-                raise MethodNotAllowed("in the clear this box only reads: use https for the rest")
-            if request.target.startswith(BLOBS_PATH):
-                return await self.blobs.answer_granted(request)
-        elif request.has_authorization:
+            return await self._answer_in_the_clear(request)
+        if request.host == self.blobs.blob_host:
+            return await self._answer_on_blob_host(request)
+        if request.has_authorization:
             return PassThrough()
+        if request.target.startswith(BLOBS_PATH):
+            return await self._answer_granted_or_pass(request)
+        return await self._answer_pull(request)
+
+    async def _answer_in_the_clear(self, request: Request) -> Reply:
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed("in the clear this box only reads: use https for the rest")
+        if request.target.startswith(BLOBS_PATH):
+            return await self.blobs.answer_granted(request)
+        return await self._answer_pull(request)
+
+    async def _answer_pull(self, request: Request) -> Reply:
         match parse_route(request.method, request.target):
             case ManifestPull(reference):
                 return await self._answer_manifest(request, reference)
@@ -57,6 +68,19 @@ class Registry:
                 return Answer(200, {"Content-Type": "application/json", **_API_VERSION}, b"{}")
             case Other():
                 return _pass_or_refuse(request)
+
+    async def _answer_granted_or_pass(self, request: Request) -> Reply:
+        """On the registry's own name only what carries a grant of ours is ours."""
+        try:
+            return await self.blobs.answer_granted(request)
+        except (BlobUnknown, Denied):
+            return PassThrough()
+
+    async def _answer_on_blob_host(self, request: Request) -> Reply:
+        """Blobs under a grant, and nothing else: no origin stands behind that name."""
+        if request.method not in ("GET", "HEAD") or not request.target.startswith(BLOBS_PATH):
+            raise BlobUnknown("this name serves blobs of this box, under a grant, and nothing else")
+        return await self.blobs.answer_granted(request)
 
     async def _answer_manifest(self, request: Request, reference: Reference) -> Reply:
         asked = ManifestRequest(accept=request.accept, user_agent=request.user_agent)
@@ -71,14 +95,12 @@ class Registry:
 
     def _is_in_vain(self, request: Request, found: FoundManifest) -> bool:
         """Whether the blobs of this pull could not be delivered: then better no pull at all."""
-        delivery = self.blobs.choose(request)
-        if delivery is Delivery.ORIGIN:
-            return found.status is CacheStatus.STALE_HIT
-        return delivery is Delivery.REFUSE
+        is_reachable = found.status is not CacheStatus.STALE_HIT
+        return self.blobs.choose(request, is_origin_reachable=is_reachable) is Delivery.REFUSE
 
     async def _answer_blob(self, request: Request, repository: Repository, digest: Digest) -> Reply:
         is_listed = self.cache.is_listed(repository, digest)
-        if request.door is Door.HTTPS and not is_listed:
+        if request.door is not Door.HTTP and not is_listed:
             return PassThrough()  # Perhaps a push asks; only the origin knows what is there.
         if request.method == "HEAD":
             return await self.blobs.answer_size(request, repository, digest)
@@ -93,8 +115,8 @@ class Registry:
             case Delivery.INLINE:
                 return await self._answer_inline(request, repository, digest)
             case delivery:
-                status = 307 if delivery is Delivery.REDIRECT else 200
-                location = self.blobs.location(request, repository, digest)
+                status = 200 if delivery is Delivery.LOCATION else 307
+                location = self.blobs.location(request, delivery, repository, digest)
                 return Answer(status, {"Location": location})
 
     async def _answer_inline(
@@ -104,8 +126,8 @@ class Registry:
         if not request.client.is_ollama or not isinstance(reply, BlobAnswer):
             return reply
         # Ollama takes a 200 only with a Location, and fetches its ranges from there.
-        location = {"Location": self.blobs.location(request, repository, digest)}
-        return replace(reply, fields={**reply.fields, **location})
+        location = self.blobs.location(request, Delivery.INLINE, repository, digest)
+        return replace(reply, fields={**reply.fields, "Location": location})
 
 
 _API_VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
@@ -122,6 +144,6 @@ def _manifest_fields(found: FoundManifest) -> dict[str, str]:
 
 
 def _pass_or_refuse(request: Request) -> Reply:
-    if request.door is Door.HTTPS:
+    if request.door is not Door.HTTP:
         return PassThrough()
     raise MethodNotAllowed("in the clear this box serves pulls only: use https for the rest")

@@ -25,7 +25,7 @@ from appliance.assembly import (
 )
 from appliance.certs import LEAF_LIFE, open_authority
 from appliance.policy.addresses import AddressRefusedError, Interface
-from appliance.policy.delivery import Fallback
+from appliance.policy.delivery import Fallback, Urls
 from appliance.protocol.reference import Repository
 from appliance.store.store import Store, open_store
 from appliance.surroundings import Surroundings
@@ -132,10 +132,19 @@ async def test_the_registry_is_told_of_the_operator_s_choices(
     origin = make_origin(config, make_resolver(config, surroundings, ()), "me")
     cache = make_cache(config, store, origin, BuiltinSource(), Clock())
     assert cache.janitor.budget().min_free_bytes == 2**30
-    blobs = make_registry(config, cache, b"s" * 32, 8081, Clock()).blobs
+    blobs = make_registry(
+        config,
+        cache,
+        b"s" * 32,
+        web_port=8081,
+        tls_port=8443,
+        is_blob_host_offered=lambda request: True,
+        now=Clock(),
+    ).blobs
     assert blobs.policy.refuse_private_from == (0, 40, 0)
     assert blobs.policy.fallback is Fallback.REFUSE
-    assert blobs.policy.always_plain
+    assert blobs.policy.urls is Urls.PLAIN
+    assert (blobs.blob_host, blobs.tls_port) == ("ollama-blobs.home.arpa", 8443)
     assert (blobs.address, blobs.port, blobs.secret) == ("10.0.0.9", 8081, b"s" * 32)
 
 

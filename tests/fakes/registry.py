@@ -27,6 +27,7 @@ from appliance.upstream.source import (
 )
 
 NOON = 1_700_000_000.0
+BLOB_HOST = "ollama-blobs.home.arpa"
 SECRET = b"only of these tests"
 CHUNK_BYTES = 64 * 1024
 
@@ -133,6 +134,16 @@ async def open_shop(root: Path) -> AsyncIterator[Shop]:
             uncounted=Uncounted(Repository("box", "own"), ()),
         )
         policy = DeliveryPolicy(refuse_private_from=(0, 35, 2))
-        routes = BlobRoutes(cache, policy, SECRET, "", 8080, lambda: NOON)
+        routes = BlobRoutes(
+            cache,
+            policy,
+            SECRET,
+            address="",
+            port=8080,
+            blob_host=BLOB_HOST,
+            tls_port=443,
+            is_blob_host_offered=lambda request: False,
+            now=lambda: NOON,
+        )
         async with cache:
             yield Shop(source, store, cache, Registry(cache, routes), min_free_bytes)

@@ -1,6 +1,6 @@
 """Addresses: what Ollama calls public, what may be dialled, who is local, what to answer with."""
 
-from ipaddress import ip_interface, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_interface, ip_network
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,7 @@ from appliance.policy.addresses import (
     parse_address,
     parse_server,
     parse_system_servers,
+    respell,
 )
 
 
@@ -236,3 +237,12 @@ def test_what_is_no_address_is_an_error(text: str) -> None:
 def test_addresses_are_sorted_by_kind() -> None:
     found = Addresses.sort(["2001:db8::2", "1.2.3.4", "::ffff:5.6.7.8", "2001:db8:0::1"])
     assert found == Addresses(("1.2.3.4", "5.6.7.8"), ("2001:db8::2", "2001:db8::1"))
+
+
+@given(st.ip_addresses(v=4) | st.ip_addresses(v=6, network="2000::/3"))
+def test_an_address_respelled_is_the_same_and_spelled_otherwise(
+    address: IPv4Address | IPv6Address,
+) -> None:
+    again = respell(str(address))
+    assert again != str(address)
+    assert parse_address(again) == parse_address(str(address))

@@ -9,15 +9,21 @@ from appliance.protocol.clients import Client, Version, parse_client, parse_vers
 VERSIONS = {
     "ollama/0.33.0 (amd64 linux) Go/go1.26.6": (0, 33, 0),
     "ollama/0.33.0-rc2 (amd64 linux) Go/go1.26.6": (0, 33, 0),
-    "ollama/v0.5.14 (arm64 darwin) Go/go1.24.0": (0, 5, 14),
+    "ollama/v0.36.0 (arm64 darwin) Go/go1.27.0": (0, 36, 0),
     "ollama/0.1.2": (0, 1, 2),
     "ollama/1.0.0-beta.1": (1, 0, 0),
     "ollama/9999.9999.9999": (9999, 9999, 9999),
 }
+OF_THE_EXPERIMENT = {
+    "ollama/v0.5.14 (arm64 darwin) Go/go1.24.0": (0, 5, 14),
+    "ollama/v0.31.1 (amd64 linux) Go/go1.26.0": (0, 31, 1),
+    "ollama/v0.6.1-0.20250320150000-0123456789ab+dirty (x)": (0, 6, 1),
+    "ollama/v0.0.0 (amd64 linux) Go/go1.24.0": None,
+    "ollama/v0.0.0-20250101 (x)": None,
+}
 OF_NO_VERSION = [
     *(
         "ollama/0.0.0 (amd64 linux) Go/go1.26.6",
-        "ollama/v0.0.0-20250101 (x)",
         "ollama/",
         "ollama/1",
     ),
@@ -29,7 +35,6 @@ OF_NO_VERSION = [
         "ollama/10000.0.0",
     ),
     *("ollama/\u0660.\u0663\u0663.\u0660", "ollama/0.33.0\n", "ollama/0.33.0 (a\nb)"),
-    *("ollama-transfer/1.0", "ollama-transfer/2.0 (x)"),
 ]
 OTHERS = [
     *("", "curl/8.5.0", "Go-http-client/1.1", "Ollama/0.33.0", " ollama/0.33.0", "ollama"),
@@ -47,6 +52,17 @@ def test_a_release_and_what_comes_before_it_have_its_number(user_agent: str) -> 
 @pytest.mark.parametrize("user_agent", OF_NO_VERSION)
 def test_an_ollama_s_version_may_be_unknown(user_agent: str) -> None:
     assert parse_client(user_agent) == Client(is_ollama=True, version=None)
+
+
+@pytest.mark.parametrize("user_agent", OF_THE_EXPERIMENT)
+def test_the_experimental_puller_says_a_module_s_version(user_agent: str) -> None:
+    version = OF_THE_EXPERIMENT[user_agent]
+    assert parse_client(user_agent) == Client(True, version, follows_redirects=True)
+
+
+@pytest.mark.parametrize("user_agent", ["ollama-transfer/1.0", "ollama-transfer/2.0 (x)"])
+def test_the_tensor_path_says_no_version_of_ollama(user_agent: str) -> None:
+    assert parse_client(user_agent) == Client(True, None, is_tensor=True)
 
 
 @pytest.mark.parametrize("user_agent", OTHERS)

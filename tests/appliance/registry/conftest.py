@@ -15,6 +15,7 @@ from appliance.registry.registry import Registry
 from appliance.store.store import open_store
 from appliance.upstream.builtin import BUILTIN
 from tests.appliance.cache.pulling import CONTENT, LATEST, Clock
+from tests.appliance.registry.requesting import BLOB_HOST
 from tests.appliance.store.samples import manifest_of
 from tests.fakes.source import FakeSource
 
@@ -49,7 +50,17 @@ async def cache(source: FakeSource, clock: Clock, tmp_path: Path) -> AsyncIterat
 @pytest.fixture
 def blobs(cache: Cache, clock: Clock) -> BlobRoutes:
     policy = DeliveryPolicy(refuse_private_from=(0, 35, 2))
-    return BlobRoutes(cache, policy, b"s" * 32, "", 8080, clock)
+    return BlobRoutes(
+        cache,
+        policy,
+        b"s" * 32,
+        address="",
+        port=8080,
+        blob_host=BLOB_HOST,
+        tls_port=443,
+        is_blob_host_offered=lambda request: False,
+        now=clock,
+    )
 
 
 @pytest.fixture

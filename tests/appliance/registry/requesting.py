@@ -12,6 +12,7 @@ from tests.appliance.cache.pulling import DIGEST, OLLAMA, read
 
 OLLAMA_NEW = "ollama/0.36.0 (amd64 linux) Go/go1.26"
 CURL = "curl/8.5.0"
+BLOB_HOST = "ollama-blobs.home.arpa"
 MANIFEST = "/v2/library/tiny/manifests/latest"
 BLOB = f"/v2/library/tiny/blobs/{DIGEST}"
 
@@ -26,6 +27,7 @@ BY_HTTPS = Request(
     user_agent=OLLAMA,
     accept=MANIFEST_TYPE,
 )
+BY_PROXY = replace(BY_HTTPS, door=Door.PROXY)
 IN_THE_CLEAR = replace(BY_HTTPS, door=Door.HTTP)
 BY_ADDRESS = replace(IN_THE_CLEAR, host="192.168.1.5", host_port=8080)
 

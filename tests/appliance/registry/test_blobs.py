@@ -16,9 +16,12 @@ from appliance.registry.requests import Answer, BlobAnswer, Request
 from tests.appliance.cache.pulling import CONTENT, DIGEST, TINY, Clock, find, settled
 from tests.appliance.registry.requesting import (
     BLOB,
+    BLOB_HOST,
     BY_ADDRESS,
     BY_HTTPS,
+    BY_PROXY,
     IN_THE_CLEAR,
+    OLLAMA_NEW,
     body_of,
     granted,
 )
@@ -78,7 +81,7 @@ def test_a_location_names_the_box_as_the_client_reaches_it(
     blobs: BlobRoutes, clock: Clock, request_: Request, address: str, base: str
 ) -> None:
     blobs.address = address
-    location = urlsplit(blobs.location(request_, TINY, DIGEST))
+    location = urlsplit(blobs.location(request_, Delivery.REDIRECT, TINY, DIGEST))
     assert f"{location.scheme}://{location.netloc}" == base
     assert location.path == f"/blobs/{DIGEST}"
     query = parse_qs(location.query)
@@ -99,7 +102,54 @@ def test_who_names_the_box_by_the_location_s_host_is_not_redirected(blobs: BlobR
 
 @pytest.fixture
 def url(blobs: BlobRoutes) -> str:
-    return blobs.location(BY_HTTPS, TINY, DIGEST)
+    return blobs.location(BY_HTTPS, Delivery.REDIRECT, TINY, DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("request_", "delivery", "base"),
+    [
+        pytest.param(BY_HTTPS, Delivery.TLS, f"https://{BLOB_HOST}", id="the blob host"),
+        pytest.param(BY_PROXY, Delivery.TLS, f"https://{BLOB_HOST}", id="through a tunnel"),
+        pytest.param(
+            BY_HTTPS, Delivery.LOCATION, "https://registry.ollama.ai", id="the host that was asked"
+        ),
+        pytest.param(
+            replace(BY_PROXY, host_port=8443),
+            Delivery.LOCATION,
+            "https://registry.ollama.ai:8443",
+            id="and its port",
+        ),
+        pytest.param(
+            BY_ADDRESS, Delivery.RESPELLED, "http://[::ffff:192.168.1.5]:8080", id="respelled"
+        ),
+        pytest.param(
+            replace(BY_ADDRESS, dialled="fd00::5"),
+            Delivery.RESPELLED,
+            "http://[fd00:0000:0000:0000:0000:0000:0.0.0.5]:8080",
+            id="IPv6 respelled",
+        ),
+    ],
+)
+def test_a_location_is_of_the_kind_that_was_chosen(
+    blobs: BlobRoutes, request_: Request, delivery: Delivery, base: str
+) -> None:
+    location = urlsplit(blobs.location(request_, delivery, TINY, DIGEST))
+    assert f"{location.scheme}://{location.netloc}" == base
+
+
+def test_the_blob_host_s_port_is_said_where_it_is_not_443(blobs: BlobRoutes) -> None:
+    blobs.tls_port = 8443
+    location = blobs.location(BY_HTTPS, Delivery.TLS, TINY, DIGEST)
+    assert location.startswith(f"https://{BLOB_HOST}:8443/blobs/{DIGEST}?")
+
+
+def test_the_blob_host_is_for_those_who_reach_it(blobs: BlobRoutes) -> None:
+    new, tunnelled = (replace(each, user_agent=OLLAMA_NEW) for each in (BY_HTTPS, BY_PROXY))
+    assert blobs.choose(new) is Delivery.ORIGIN
+    assert blobs.choose(tunnelled) is Delivery.TLS
+    blobs.is_blob_host_offered = lambda request: request.client_address == new.client_address
+    assert blobs.choose(new) is Delivery.TLS
+    assert blobs.choose(replace(new, client_address="192.168.1.21")) is Delivery.ORIGIN
 
 
 async def test_a_grant_opens_its_blob(blobs: BlobRoutes, url: str) -> None:
@@ -155,7 +205,7 @@ async def test_a_head_tells_the_whole_length_whatever_range_it_names(
 
 
 async def test_the_empty_blob_is_empty(blobs: BlobRoutes) -> None:
-    request = granted(blobs.location(BY_HTTPS, TINY, EMPTY))
+    request = granted(blobs.location(BY_HTTPS, Delivery.REDIRECT, TINY, EMPTY))
     for field in (None, "bytes=0-"):
         answer = await blobs.answer_granted(replace(request, range_field=field))
         assert isinstance(answer, Answer)
@@ -187,7 +237,7 @@ async def test_uses_are_remembered_for_the_latest_grants_only(
     monkeypatch.setattr(blobs_module, "_GRANTS_IN_USE_MAX", 2)
     urls = []
     for _ in range(3):
-        urls.append(blobs.location(BY_HTTPS, TINY, DIGEST))
+        urls.append(blobs.location(BY_HTTPS, Delivery.REDIRECT, TINY, DIGEST))
         clock.now += 1
     clock.now += GRANT_SECONDS - 5
     for url in urls:
@@ -232,7 +282,7 @@ async def test_a_grant_for_a_repository_that_does_not_list_the_blob_asks_the_ori
     await body_of(await blobs.answer_granted(granted(url)))
     await settled(blobs.cache)
     del source.blobs[DIGEST]
-    elsewhere = blobs.location(BY_HTTPS, OTHER, DIGEST)
+    elsewhere = blobs.location(BY_HTTPS, Delivery.REDIRECT, OTHER, DIGEST)
     answer = await blobs.answer_granted(granted(elsewhere))
     assert isinstance(answer, Answer)
     assert answer.status == 404

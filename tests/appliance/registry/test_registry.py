@@ -1,6 +1,7 @@
 """One request in, one reply out: every row of what the two doors may be asked."""
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.cache.pulls import Cache
 from appliance.cache.tally import Count
-from appliance.policy.delivery import DeliveryPolicy, Door, Fallback
+from appliance.policy.delivery import Delivery, DeliveryPolicy, Door, Fallback, Urls
 from appliance.protocol.digest import digest_of
 from appliance.protocol.manifest import MANIFEST_TYPE
 from appliance.registry.blobs import BlobRoutes
@@ -20,14 +21,17 @@ from tests.appliance.cache.pulling import (
     DIGEST,
     LATEST,
     OLLAMA,
+    TINY,
     Clock,
     find,
     pull,
 )
 from tests.appliance.registry.requesting import (
     BLOB,
+    BLOB_HOST,
     BY_ADDRESS,
     BY_HTTPS,
+    BY_PROXY,
     CURL,
     IN_THE_CLEAR,
     MANIFEST,
@@ -223,7 +227,7 @@ async def test_a_newer_client_is_told_at_once_where_the_origin_is_no_fallback(
 
 
 async def test_plain_delivery_redirects_every_client(registry: Registry, blobs: BlobRoutes) -> None:
-    blobs.policy = DeliveryPolicy((0, 35, 2), always_plain=True)
+    blobs.policy = DeliveryPolicy((0, 35, 2), urls=Urls.PLAIN)
     await answered(registry, BY_HTTPS)
     answer = await answered(registry, replace(BY_HTTPS, target=BLOB, user_agent=OLLAMA_NEW))
     assert answer.status == 307
@@ -356,6 +360,50 @@ async def test_a_malformed_path_is_a_verdict_in_json(
     assert source.asked == []
 
 
+@pytest.mark.parametrize("door", [BY_HTTPS, BY_PROXY])
+async def test_the_blob_host_serves_blobs_under_a_grant(registry: Registry, door: Request) -> None:
+    await answered(registry, BY_HTTPS)
+    url = urlsplit(registry.blobs.location(door, Delivery.TLS, TINY, DIGEST))
+    asked = replace(door, host=BLOB_HOST, target=f"{url.path}?{url.query}")
+    assert await body_of(await registry.answer(asked)) == CONTENT
+    part = await registry.answer(replace(asked, range_field="bytes=5-9"))
+    assert await body_of(part) == CONTENT[5:10]
+    head = await answered(registry, replace(asked, method="HEAD"))
+    assert head.fields["Content-Length"] == str(SIZE)
+
+
+@pytest.mark.parametrize("has_authorization", [True, False])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
+@pytest.mark.parametrize("target", ["/", "/v2/", MANIFEST, BLOB, "/token", "/blobs", "//blobs/x"])
+async def test_the_blob_host_is_nothing_else(
+    registry: Registry, method: str, target: str, has_authorization: bool
+) -> None:
+    await answered(registry, BY_HTTPS)
+    asked = replace(
+        BY_HTTPS,
+        host=BLOB_HOST,
+        method=method,
+        target=target,
+        has_authorization=has_authorization,
+    )
+    answer = await answered(registry, asked)
+    assert answer.status == 404
+    assert message_of(answer)
+
+
+async def test_the_blob_host_asks_for_a_grant(registry: Registry) -> None:
+    await answered(registry, BY_HTTPS)
+    asked = replace(BY_HTTPS, host=BLOB_HOST, target=f"/blobs/{DIGEST}?expires=1")
+    assert (await answered(registry, asked)).status == 403
+
+
+async def test_the_registry_s_own_name_serves_a_grant_too(registry: Registry) -> None:
+    await answered(registry, BY_HTTPS)
+    url = urlsplit(registry.blobs.location(BY_HTTPS, Delivery.LOCATION, TINY, DIGEST))
+    asked = replace(BY_HTTPS, target=f"{url.path}?{url.query}", range_field="bytes=-7")
+    assert await body_of(await registry.answer(asked)) == CONTENT[-7:]
+
+
 async def test_a_grant_that_is_none_is_a_403_in_json(registry: Registry) -> None:
     answer = await answered(registry, replace(IN_THE_CLEAR, target=f"/blobs/{DIGEST}"))
     assert answer.status == 403
@@ -378,4 +426,4 @@ async def test_any_request_gets_a_reply(
     reply = await registry.answer(request)
     assert isinstance(reply, Answer | PassThrough)
     if isinstance(reply, PassThrough):
-        assert door is Door.HTTPS
+        assert door is not Door.HTTP
