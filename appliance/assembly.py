@@ -19,6 +19,7 @@ from appliance.certs import Authority, Leaf
 from appliance.config import Config
 from appliance.dns.settings import Settings
 from appliance.policy.addresses import parse_system_servers
+from appliance.policy.blob_addresses import BlobPlace
 from appliance.policy.delivery import DeliveryPolicy, Fallback, Urls
 from appliance.policy.eviction import Budget
 from appliance.protocol.reference import Repository
@@ -150,8 +151,18 @@ def make_registry(
     return Registry(cache, blobs)
 
 
+def make_blob_place(config: Config) -> BlobPlace:
+    """Where the operator has the blob host."""
+    return BlobPlace(
+        config.blobs.address,
+        box_address=str(config.box.address or ""),
+        is_published=config.blobs.published,
+    )
+
+
 def make_dns_settings(
     config: Config,
+    place: BlobPlace,
     surroundings: Surroundings,
     servers: tuple[tuple[str, int], ...],
     port: int,
@@ -165,6 +176,9 @@ def make_dns_settings(
         upstream=servers,
         listen=tuple(map(str, config.box.listen)),
         box_address=str(config.box.address or ""),
+        blob_addresses=(*place.configured.v4, *place.configured.v6),
+        blob_announced=place.announced,
+        is_blob_host_published=place.is_published,
         allow=surroundings.networks(),
         ttl_seconds=config.dns.ttl_seconds,
     )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from appliance.assembly import USER_AGENT, LeafKeeper
+from appliance.blob_host import BlobHost
 from appliance.certs import Authority
 from appliance.config import Config
 from appliance.dns.responder import DnsResponder
@@ -29,6 +30,7 @@ def make_checkup(
     leaf: LeafKeeper,
     responder: DnsResponder | None,
     surroundings: Surroundings,
+    blob_host: BlobHost,
     tls_port: int,
     budget: Callable[[], Budget],
     is_known: Callable[[], bool],
@@ -55,6 +57,7 @@ def make_checkup(
             "upstream": lambda: look_at_origin(
                 origin, is_offline=config.cache.offline, is_known=is_known()
             ),
+            "blobs": blob_host.check,
             "ca": lambda: look_at_dates(authority, leaf, datetime.now(UTC)),
         },
     )

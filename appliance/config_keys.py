@@ -24,8 +24,10 @@ from appliance.config_values import (
     parse_endpoint,
     parse_host_name,
     parse_network,
+    parse_public_addresses,
     parse_url,
 )
+from appliance.policy.addresses import Addresses
 from appliance.protocol.clients import Version, parse_version
 
 
@@ -205,6 +207,27 @@ class Blobs:
         "needs to exist nowhere else.",
         reason="Clients follow a redirect only to another name than the one they asked; home.arpa "
         "is set apart for names like this one (RFC 8375).",
+    )
+    address: Addresses = key(
+        "",
+        text(
+            "an IPv4 address, an IPv6 address, or both with a comma; or empty",
+            parse_public_addresses,
+        ),
+        doc="An address of this box's own for the blob host, which clients do not take for a "
+        "private one: 203.0.113.10 or another of a documentation network. The machine must have "
+        "it and clients a route to it: `ollama-appliance blob-address` prints the lines for both. "
+        "Empty: the box's own global IPv6 address, where it has one.",
+        reason="Ollama from refuse_private_from on fetches no blob from a private address after "
+        "https. With IPv6 on the network nothing needs to be set.",
+    )
+    published: bool = key(
+        False,
+        flag(),
+        doc="Every client finds blobs.host by the network's own DNS or its hosts file, and has a "
+        "way to blobs.address.",
+        reason="Unless this is said, clients are sent to the blob host only while this box's DNS "
+        "is asked for the registry: a name that does not resolve would fail their pull.",
     )
     delivery: str = key(
         "auto",

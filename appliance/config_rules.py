@@ -76,6 +76,16 @@ def _upstream_is_the_box(config: Sections) -> str | None:
     return None
 
 
+def _blob_address_not_listened_at(config: Sections) -> str | None:
+    listen = {str(each) for each in config.box.listen}
+    wanted = dict.fromkeys(config.blobs.address.v4, "0.0.0.0")  # noqa: S104  # Compared only.
+    wanted |= dict.fromkeys(config.blobs.address.v6, "::")
+    for address, wildcard in wanted.items() if listen else ():
+        if not listen & {address, wildcard}:
+            return f"{address} is not in box.listen: nobody would answer there"
+    return None
+
+
 def _origin_is_private(config: Sections) -> str | None:
     host = urlsplit(config.origin.url).hostname or ""
     try:
@@ -94,6 +104,7 @@ ERRORS = (
     Rule(("box.state_dir",), _state_dir_is_no_directory),
     Rule(("origin.ca_file",), _ca_file_unfit),
     Rule(("dns.upstream", "box.listen", "box.address", "dns.port"), _upstream_is_the_box),
+    Rule(("blobs.address", "box.listen"), _blob_address_not_listened_at),
     Rule(("origin.url", "origin.allow_private"), _origin_is_private),
 )
 

@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from appliance.policy.addresses import Addresses, name_refusal
+
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -102,6 +104,21 @@ def parse_address(text: str) -> Address:
         return ipaddress.ip_address(text)
     except ValueError:
         raise ValueError("") from None
+
+
+def parse_public_addresses(text: str) -> Addresses:
+    """Read an IPv4 address, an IPv6 address, or one of each parted by a comma; public ones only."""
+    found: list[str] = []
+    for each in filter(None, map(str.strip, text.split(","))):
+        address = str(parse_address(each))
+        kind = name_refusal(address)
+        if kind is not None:
+            raise ValueError(f"{address} is {kind}: the newest clients fetch no blob from there")
+        found.append(address)
+    addresses = Addresses.sort(found)
+    if len(addresses.v4) > 1 or len(addresses.v6) > 1:
+        raise ValueError("one of each kind at most")
+    return addresses
 
 
 def parse_network(text: str) -> Network:

@@ -23,6 +23,7 @@ from appliance import __version__
 from appliance.assembly import (
     LeafKeeper,
     find_roots,
+    make_blob_place,
     make_cache,
     make_dns_settings,
     make_origin,
@@ -31,6 +32,7 @@ from appliance.assembly import (
     make_resolver,
     read_servers,
 )
+from appliance.blob_host import BlobHost
 from appliance.cache.pulls import Cache
 from appliance.certs import AUTHORITY_FOLDER, Authority, AuthorityError, open_authority
 from appliance.checkup import make_checkup
@@ -38,7 +40,7 @@ from appliance.config import Config
 from appliance.delivery.pump import Pumps
 from appliance.dns.responder import DnsResponder, DnsUnavailableError
 from appliance.health import Checkup
-from appliance.interfaces import read_interfaces
+from appliance.interfaces import read_gateways, read_interfaces
 from appliance.listeners import Listener, PortUnavailableError, open_listener
 from appliance.private_files import SecretDamagedError, open_secret
 from appliance.registry.registry import Registry
@@ -98,6 +100,7 @@ class Engine:
     """What answers pulls, whichever door they come by."""
 
     responder: DnsResponder | None
+    blob_host: BlobHost
     resolver: Resolver
     origin: Origin
     cache: Cache
@@ -135,6 +138,7 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         leaf=ground.leaf,
         responder=engine.responder,
         surroundings=ground.surroundings,
+        blob_host=engine.blob_host,
         tls_port=ground.tls.port,
         budget=engine.cache.janitor.budget,
         is_known=lambda: bool(engine.resolver.last_known(config.origin.name)),
@@ -202,16 +206,30 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
     cache = make_cache(config, ground.store, origin, builtin, time.time)
     await stack.enter_async_context(cache)
     pumps = await stack.enter_async_context(Pumps())
+    blob_host = _make_blob_host(ground, responder)
     registry = make_registry(
         config,
         cache,
         ground.secret,
         web_port=ground.web[0].port,
         tls_port=ground.tls.port,
-        is_blob_host_offered=lambda request: False,
+        is_blob_host_offered=lambda request: blob_host.is_offered(
+            request.client_address, request.dialled
+        ),
         now=time.time,
     )
-    return Engine(responder, resolver, origin, cache, pumps, registry, pseudonym)
+    return Engine(responder, blob_host, resolver, origin, cache, pumps, registry, pseudonym)
+
+
+def _make_blob_host(ground: Ground, responder: DnsResponder | None) -> BlobHost:
+    config = ground.config
+    return BlobHost(
+        make_blob_place(config),
+        ground.surroundings.interfaces,
+        answered_at=lambda: responder.answered_at if responder else None,
+        refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
+        read_gateways=read_gateways,
+    )
 
 
 async def _start_dns(
@@ -234,7 +252,8 @@ async def _try_dns(
     stack: AsyncExitStack, ground: Ground, port: int
 ) -> tuple[DnsResponder, tuple[tuple[str, int], ...]]:
     servers = read_servers(ground.config, ground.surroundings, port)
-    settings = make_dns_settings(ground.config, ground.surroundings, servers, port)
+    place = make_blob_place(ground.config)
+    settings = make_dns_settings(ground.config, place, ground.surroundings, servers, port)
     return await stack.enter_async_context(DnsResponder(settings)), servers
 
 
@@ -247,7 +266,8 @@ def _make_facts(ground: Ground, engine: Engine, checkup: Checkup) -> Facts:
         state_dir=str(ground.store.root),
         registry_name=config.origin.name,
         blob_host=config.blobs.host,
-        refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
+        refuse_private_from=engine.blob_host.refuse_private_from,
+        recipes=lambda: engine.blob_host.recipes() if engine.blob_host.is_needed() else (),
         ca_pem=authority.certificate_pem,
         ca_fingerprint=authority.fingerprint,
         dns_port=listening[0][1] if listening else None,

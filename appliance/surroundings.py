@@ -41,6 +41,11 @@ class Surroundings:
         self._look()
         return self._own
 
+    def interfaces(self) -> tuple[Interface, ...]:
+        """The machine's interfaces, as they were a moment ago."""
+        self._look()
+        return self._interfaces
+
     def is_allowed(self, address: str) -> bool:
         """Whether a client at `address` may use the box; the box itself always may."""
         self._look()
@@ -59,7 +64,9 @@ class Surroundings:
         if self._configured:
             return (self._configured,)
         self._look()
-        found = [choose_addresses(each, self._interfaces) for each in sorted(self._own)]
+        outward = [each for each in self._interfaces if not each.is_loopback]
+        own = sorted(str(parse_address(text)) for each in outward for text in each.texts)
+        found = [choose_addresses(each, outward) for each in own]
         return tuple(dict.fromkeys(each for pair in found for each in (*pair.v4, *pair.v6)))
 
     def _look(self) -> None:

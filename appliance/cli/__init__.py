@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from appliance import __version__
-from appliance.cli import ca, check, demo, models, run, status
+from appliance.cli import blob_address, ca, check, demo, models, run, status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +39,6 @@ def make_parser() -> argparse.ArgumentParser:
         "--config", type=Path, metavar="FILE", help="read FILE instead of appliance.conf"
     )
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
-    for verb in (run, status, models, check, ca, demo):
+    for verb in (run, status, models, check, ca, blob_address, demo):
         verb.add_parser(subparsers)
     return parser

@@ -22,6 +22,7 @@ from appliance.policy.addresses import (
     choose_addresses,
     is_allowed,
     local_networks,
+    parse_address,
 )
 from appliance.policy.answers import (
     Box,
@@ -32,6 +33,7 @@ from appliance.policy.answers import (
     decide_answer,
     normalise_name,
 )
+from appliance.policy.blob_addresses import BlobPlace, choose_blob_addresses
 
 SILENCE_SECONDS = 2.0  # Four missed beats: no pause of a loaded box, and less than a client waits.
 REPLIES_MAX = (
@@ -81,7 +83,12 @@ class Answerer:
         self._clock = clock
         intercepted = frozenset(normalise_name(each) for each in settings.intercepted)
         self._names = Names(intercepted, normalise_name(settings.blob_host))
-        self._blob_addresses = Addresses.sort(settings.blob_addresses)
+        self._blob_place = BlobPlace(
+            Addresses.sort(settings.blob_addresses),
+            settings.blob_announced and str(parse_address(settings.blob_announced)),
+            settings.box_address,
+            settings.is_blob_host_published,
+        )
         self._configured = tuple(ip_network(each, strict=False) for each in settings.allow)
         self._truth = Addresses.sort(settings.truth)
         self._well_until = float("-inf")
@@ -154,7 +161,7 @@ class Answerer:
 
     def _decide(self, query: Query, local: str) -> Verdict:
         box = choose_addresses(local, self._interfaces, self._settings.box_address)
-        blob_addresses = self._blob_addresses or Addresses(v6=box.v6)
+        blob_addresses = choose_blob_addresses(local, self._interfaces, self._blob_place)
         return decide_answer(
             query.question,
             self._names,

@@ -29,7 +29,11 @@ class Settings:
     box_address: str = ""
     """The address to answer with, where it is not the one asked at."""
     blob_addresses: tuple[str, ...] = ()
-    """The blob host's; none means the box's own global IPv6 address, where it has one."""
+    """The blob host's, beside the box's own global IPv6 address, where it has one."""
+    blob_announced: str = ""
+    """The blob host's where it has no other IPv6 address."""
+    is_blob_host_published: bool = False
+    """Whether the blob host's addresses count although the machine may not have them."""
     allow: tuple[str, ...] = ()
     """Networks of clients that get answers; none means the local ones."""
     truth: tuple[str, ...] = ()
@@ -97,6 +101,8 @@ def parse_settings(line: bytes) -> Settings:
         listen=_texts(document["listen"]),
         box_address=_text(document["box_address"]),
         blob_addresses=_texts(document["blob_addresses"]),
+        blob_announced=_text(document["blob_announced"]),
+        is_blob_host_published=_flag(document["is_blob_host_published"]),
         allow=_texts(document["allow"]),
         truth=_texts(document["truth"]),
         ttl_seconds=_number(document["ttl_seconds"], maximum=2**31 - 1),
@@ -170,6 +176,12 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     raise ValueError(f"not text: {value!r}")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"neither true nor false: {value!r}")
 
 
 def _number(value: object, maximum: int) -> int:

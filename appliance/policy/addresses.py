@@ -52,6 +52,13 @@ class Interface:
 
     name: str
     addresses: tuple[IPv4Interface | IPv6Interface, ...]
+    fleeting: frozenset[str] = frozenset()
+    """Those that will not last: temporary ones (RFC 8981), and deprecated ones."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody else is on it, whatever other addresses it was given."""
+        return any(each.ip.is_loopback for each in self.addresses)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -104,7 +111,17 @@ def parse_address(text: str) -> IPv4Address | IPv6Address:
 
 def is_public(text: str) -> bool:
     """Whether the newest clients would fetch a blob from this address."""
-    return _kind(text, _NOT_PUBLIC) is None
+    return name_refusal(text) is None
+
+
+def name_refusal(text: str) -> str | None:
+    """What the newest clients refuse this address for: `private`; None where they would not."""
+    return _kind(text, _NOT_PUBLIC)
+
+
+def is_global_v6(text: str) -> bool:
+    """Whether this is an IPv6 address that a provider hands out; no local use, no ULA."""
+    return parse_address(text) in _GLOBAL_V6
 
 
 def check_origin_address(address: str, own: frozenset[str], *, allow_private: bool) -> None:
@@ -153,15 +170,17 @@ def choose_addresses(
     """The box's own addresses to answer with, for a question that came in at `asked_at`.
 
     A configured address stands alone. Otherwise they are of the interface that was asked: its
-    IPv4 address (the one asked at, or the first), and an IPv6 address only where it is global.
-    Never loopback: a question over loopback is answered as the first other interface would.
+    IPv4 address (the one asked at, or the first), and an IPv6 address only where it is global,
+    one that lasts before one that does not. Never loopback, nor what else that interface was given:
+    a question over loopback is answered as the first other interface would.
     """
     if configured:
         return Addresses.sort((configured,))
     asked = parse_address(asked_at)
     interfaces = tuple(interfaces)
     if asked.is_loopback:
-        return next((found for each in interfaces if (found := _addresses(each))), Addresses())
+        others = (_addresses(each) for each in interfaces if not each.is_loopback)
+        return next(filter(None, others), Addresses())
     home = next((each for each in interfaces if _holds(each, asked_at)), None)
     found = _addresses(home) if home is not None else Addresses()
     if asked.version == 4:
@@ -232,6 +251,7 @@ def _addresses(interface: Interface) -> Addresses:
     parsed = [parse_address(each) for each in interface.texts]
     v4 = [str(each) for each in parsed if each.version == 4 and not each.is_loopback]
     v6 = [str(each) for each in parsed if each in _GLOBAL_V6]
+    v6.sort(key=interface.fleeting.__contains__)
     return Addresses(tuple(v4[:1]), tuple(v6[:1]))
 
 

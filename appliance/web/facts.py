@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from appliance.cache.pulls import Cache
 from appliance.policy.health import Check
+from appliance.policy.recipes import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Facts:
     registry_name: str
     blob_host: str
     refuse_private_from: str
+    recipes: Callable[[], tuple[Recipe, ...]]  # How such clients reach the blob host; or none.
     ca_pem: bytes
     ca_fingerprint: str
     dns_port: int | None  # None: no DNS of ours.

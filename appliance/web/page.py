@@ -54,6 +54,7 @@ class Page:
             "fills": [(fill.pending, fill.pending.held.size_bytes) for fill in fills],
             "bare_address": self._views.dialled(request)[0],
             "base_url": self._views.base_url(request),
+            "recipes": self._facts.recipes(),
         }
 
     def _render(self, content: dict[str, Any]) -> str:

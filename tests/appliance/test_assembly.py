@@ -15,6 +15,7 @@ from appliance.assembly import (
     LeafKeeper,
     choose_source,
     find_roots,
+    make_blob_place,
     make_cache,
     make_dns_settings,
     make_origin,
@@ -159,15 +160,23 @@ async def test_a_part_of_the_disk_is_a_part_of_its_size(
 
 def test_dns_is_told_all_it_needs(tmp_path: Path, surroundings: Surroundings) -> None:
     config = make_config(
-        tmp_path / "state", BOX_ADDRESS="", BOX_LISTEN="192.168.1.5", DNS_TTL_SECONDS="7"
+        tmp_path / "state",
+        BOX_ADDRESS="",
+        BOX_LISTEN="192.168.1.5,203.0.113.10,::",
+        DNS_TTL_SECONDS="7",
+        BLOBS_ADDRESS="2001:db8::10,203.0.113.10",
+        BLOBS_PUBLISHED="true",
     )
-    settings = make_dns_settings(config, surroundings, (("1.1.1.1", 53),), 5353)
+    place = make_blob_place(config)
+    settings = make_dns_settings(config, place, surroundings, (("1.1.1.1", 53),), 5353)
     assert settings.port == 5353
     assert settings.intercepted == NAMES[:1]
     assert settings.blob_host == NAMES[1]
     assert settings.upstream == (("1.1.1.1", 53),)
-    assert settings.listen == ("192.168.1.5",)
+    assert settings.listen == ("192.168.1.5", "203.0.113.10", "::")
     assert settings.box_address == ""
+    assert settings.blob_addresses == ("203.0.113.10", "2001:db8::10")
+    assert settings.is_blob_host_published
     assert settings.ttl_seconds == 7
     assert "192.168.1.0/24" in settings.allow
 

@@ -17,7 +17,7 @@ def load(tmp_path: Path, text: str) -> Config:
 
 
 def test_the_defaults_break_nothing() -> None:
-    assert [rule.broken(Config()) for rule in (*ERRORS, *WARNINGS)] == [None] * 13
+    assert [rule.broken(Config()) for rule in (*ERRORS, *WARNINGS)] == [None] * 14
 
 
 @pytest.mark.parametrize("rule", [*ERRORS, *WARNINGS])
@@ -35,6 +35,11 @@ def test_rules_concern_keys_that_exist(rule: Any) -> None:
         ("[web]\nports = [80, 80]", "web.ports", "port 80 is given to more than one listener"),
         ('[blobs]\nhost = "registry.ollama.ai"', "blobs.host", "must differ from origin.name"),
         ('[origin]\nname = "ollama.com"', "origin.name", "ollama.com is not a registry"),
+        (
+            '[box]\nlisten = ["10.0.0.2", "::"]\n[blobs]\naddress = "203.0.113.10, 2001:db8::1"',
+            "blobs.address",
+            "203.0.113.10 is not in box.listen",
+        ),
         ('[box]\nstate_dir = "a.conf"', "box.state_dir", "a.conf is not a directory"),
         ('[origin]\nca_file = "none.pem"', "origin.ca_file", "none.pem cannot be read: No such"),
         ('[origin]\nca_file = "a.conf"', "origin.ca_file", "a.conf holds no PEM certificate"),

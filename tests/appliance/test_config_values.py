@@ -20,8 +20,10 @@ from appliance.config_values import (
     parse_host_name,
     parse_network,
     parse_port,
+    parse_public_addresses,
     parse_url,
 )
+from appliance.policy.addresses import Addresses
 
 parse_web_url = partial(parse_url, schemes=("http", "https"))
 
@@ -228,3 +230,33 @@ def test_any_text_is_a_value_or_a_value_error(parse: Callable[[str], object], te
 def test_empty_stands_for_nothing_where_a_key_says_so() -> None:
     assert optional(parse_duration)("") is None
     assert optional(parse_duration)("1m") == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("", Addresses()),
+        ("203.0.113.10", Addresses(("203.0.113.10",))),
+        ("2001:db8::10", Addresses((), ("2001:db8::10",))),
+        (" 2001:DB8::10 , 203.0.113.10,", Addresses(("203.0.113.10",), ("2001:db8::10",))),
+    ],
+)
+def test_public_addresses(text: str, addresses: Addresses) -> None:
+    assert parse_public_addresses(text) == addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("192.168.1.10", "192.168.1.10 is private"),
+        ("203.0.113.10, fd00::1", "fd00::1 is private"),
+        ("100.64.0.1", "shared behind a carrier's NAT"),
+        ("fe80::1", "link-local"),
+        ("203.0.113.10, 203.0.113.11", "one of each kind"),
+        ("box", "^$"),
+        ("203.0.113.10/32", "^$"),
+    ],
+)
+def test_what_the_newest_clients_refuse_is_no_blob_address(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_public_addresses(text)

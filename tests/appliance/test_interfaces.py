@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from appliance.interfaces import read_interfaces
+from appliance.interfaces import read_gateways, read_interfaces
 
 
 def test_loopback_is_among_them() -> None:
@@ -31,3 +31,9 @@ def test_every_address_can_be_bound() -> None:
             (_, _, _, _, where), *_ = socket.getaddrinfo(each, 0, family, flags=flags)
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
                 sock.bind(where)
+
+
+def test_the_router_is_on_a_network_of_the_machine() -> None:
+    networks = {home.name: [each.network for each in home.addresses] for home in read_interfaces()}
+    for name, router in read_gateways().items():
+        assert any(ip_address(router) in network for network in networks[name])

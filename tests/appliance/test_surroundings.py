@@ -1,6 +1,6 @@
 """Who counts as local, by interfaces that change under the box."""
 
-from ipaddress import IPv4Interface, IPv6Interface, ip_network
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface, ip_network
 
 import pytest
 
@@ -67,6 +67,15 @@ def test_clients_dial_what_is_configured_or_what_is_on_the_network() -> None:
     found = Surroundings(machine.read, allow=(), configured="").dialled_addresses()
     assert {"10.0.0.5", "203.0.113.9", "2001:db8::9"} == set(found)
     assert Surroundings(Machine(LOOPBACK).read, allow=(), configured="").dialled_addresses() == ()
+
+
+def test_what_loopback_was_given_is_own_and_not_what_clients_dial() -> None:
+    addresses = ("127.0.0.1/8", "203.0.113.10/32", "::1/128")
+    loopback = Interface("lo", tuple(map(ip_interface, addresses)))
+    around = Surroundings(Machine(loopback, LAN).read, allow=(), configured="")
+    assert "203.0.113.10" in around.own_addresses()
+    assert around.dialled_addresses() == ("10.0.0.5",)
+    assert around.interfaces() == (loopback, LAN)
 
 
 def test_the_interfaces_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,33 @@ def test_the_blob_host_is_the_box_s_global_address_unless_told_another() -> None
     assert Bench().ask(BLOBS) == []
     assert Bench().ask(BLOBS, "AAAA") == ["2001:db8:1::5"]
     told = Bench(replace(SETTINGS, blob_addresses=("203.0.113.10",)))
+    assert told.ask(BLOBS) == []  # The machine has no such address yet.
+    told.answerer.learn_interfaces([LAN, Interface("lo", (ip_interface("203.0.113.10/32"),))])
     assert told.ask(BLOBS) == ["203.0.113.10"]
-    assert told.ask(BLOBS, "AAAA") == []
+    assert told.ask(BLOBS, "AAAA") == ["2001:db8:1::5"]
+
+
+def test_a_published_blob_host_is_answered_wherever_it_is() -> None:
+    bench = Bench(replace(SETTINGS, blob_addresses=("203.0.113.10",), is_blob_host_published=True))
+    assert bench.ask(BLOBS) == ["203.0.113.10"]
+
+
+def test_an_announced_address_stands_in_where_there_is_no_global_one() -> None:
+    bench = Bench(replace(SETTINGS, blob_announced="64:ff9b:1:0::1"))
+    assert bench.ask(BLOBS, "AAAA") == ["2001:db8:1::5"]
+    home = ("192.168.1.5/24", "64:ff9b:1::1/128")
+    bench.answerer.learn_interfaces([Interface("eth0", tuple(map(ip_interface, home)))])
+    assert bench.ask(BLOBS, "AAAA") == ["64:ff9b:1::1"]
+    assert bench.ask(REGISTRY, "AAAA") == []
+
+
+def test_a_prefix_that_changes_is_followed() -> None:
+    bench = Bench()
+    homes = ("192.168.1.5/24", "2001:db8:1::5/64", "2001:db8:2::5/64")
+    old = frozenset({"2001:db8:1::5"})
+    bench.answerer.learn_interfaces([Interface("eth0", tuple(map(ip_interface, homes)), old)])
+    assert bench.ask(BLOBS, "AAAA") == ["2001:db8:2::5"]
+    assert bench.ask(REGISTRY, "AAAA") == ["2001:db8:2::5"]
 
 
 def test_a_configured_address_is_the_box_s() -> None:
@@ -220,6 +245,7 @@ def test_garbage_is_met_with_an_error_or_silence(client: str) -> None:
         replace(SETTINGS, allow=("home",)),
         replace(SETTINGS, truth=("registry.ollama.ai",)),
         replace(SETTINGS, blob_addresses=("203.0.113.300",)),
+        replace(SETTINGS, blob_announced="64:ff9b:1"),
         replace(SETTINGS, box_address="box"),
     ],
 )

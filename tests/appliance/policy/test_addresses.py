@@ -14,8 +14,10 @@ from appliance.policy.addresses import (
     check_origin_address,
     choose_addresses,
     is_allowed,
+    is_global_v6,
     is_public,
     local_networks,
+    name_refusal,
     parse_address,
     parse_server,
     parse_system_servers,
@@ -140,6 +142,43 @@ def test_the_answer_is_of_the_interface_that_was_asked(asked_at: str, answer: Ad
 def test_a_configured_address_stands_alone(configured: str) -> None:
     assert choose_addresses("10.0.0.5", MACHINE, configured) == Addresses((configured,))
     assert choose_addresses("10.0.0.5", MACHINE, "2001:db8::9") == Addresses((), ("2001:db8::9",))
+
+
+def test_what_loopback_was_given_answers_nobody() -> None:
+    loopback = interface("lo", "127.0.0.1/8", "203.0.113.10/32")
+    assert choose_addresses("127.0.0.1", [loopback, LAN]) == Addresses(("192.168.1.5",))
+    assert not choose_addresses("127.0.0.1", [loopback])
+
+
+def test_an_address_that_lasts_comes_before_one_that_does_not() -> None:
+    addresses = LAN_V6.addresses
+    home = Interface("eth1", addresses, frozenset({"2001:db8:1::5"}))
+    assert choose_addresses("10.0.0.5", [home]).v6 == ("2001:db8:2::5",)
+    both = frozenset({"2001:db8:1::5", "2001:db8:2::5"})
+    assert choose_addresses("10.0.0.5", [Interface("eth1", addresses, both)]).v6 == (
+        "2001:db8:1::5",
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "is_global"),
+    [
+        ("2001:db8::1", True),
+        ("2a01::1", True),
+        ("fd00::1", False),
+        ("fe80::1%eth0", False),
+        ("64:ff9b:1::1", False),
+        ("192.168.1.5", False),
+        ("::ffff:1.1.1.1", False),
+    ],
+)
+def test_global_is_what_providers_hand_out(address: str, *, is_global: bool) -> None:
+    assert is_global_v6(address) is is_global
+
+
+def test_a_refusal_has_its_reason() -> None:
+    assert (name_refusal("192.168.1.1"), name_refusal("::1")) == ("private", "loopback")
+    assert name_refusal("203.0.113.10") is None
 
 
 def test_a_machine_with_loopback_only_has_nothing_to_answer_with() -> None:

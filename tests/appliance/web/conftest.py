@@ -58,6 +58,7 @@ def facts_of(shop: Shop, checks: dict[str, Check]) -> Facts:
         registry_name=NAME,
         blob_host="blobs.home.arpa",
         refuse_private_from="0.35.2",
+        recipes=tuple,
         ca_pem=b"-----BEGIN CERTIFICATE-----\n",
         ca_fingerprint="AB:CD",
         dns_port=53,

@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from appliance.policy.health import Check
+from appliance.policy.recipes import Recipe
 from appliance.protocol.reference import Reference
 from appliance.web.page import format_size
 from tests.appliance.web.conftest import Door, OpenDoor
@@ -161,3 +162,16 @@ async def test_a_thousand_models_are_shown_too(door: Door, monkeypatch: pytest.M
 )
 def test_sizes_are_as_disks_are_sold(size_bytes: int, text: str) -> None:
     assert format_size(size_bytes) == text
+
+
+async def test_the_ways_for_the_newest_clients_are_there_while_they_are_needed(
+    open_door: OpenDoor,
+) -> None:
+    recipe = Recipe("By dnsmasq", ("dhcp-option=121,<x>", "second"), ("take it out",))
+    async with open_door(recipes=lambda: (recipe,)) as door:
+        page = await read(door)
+    assert "Ollama 0.35.2 and newer" in page.text
+    assert "dhcp-option=121,<x>\nsecond" in page.text
+    assert "take it out" in page.text
+    async with open_door() as door:
+        assert "and newer" not in (await read(door)).text

@@ -1,0 +1,74 @@
+"""`ollama-appliance blob-address`: what lets the newest Ollama fetch blobs here, line by line."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address
+
+from appliance.assembly import make_blob_place
+from appliance.blob_host import BlobHost
+from appliance.config import Config, ConfigInvalidError, load_config, read_environment
+from appliance.interfaces import read_gateways, read_interfaces
+from appliance.policy.recipes import Lan, Recipe
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser(
+        "blob-address", help="the lines that give the newest Ollama a way to fetch blobs here"
+    )
+    parser.add_argument(
+        "--router",
+        type=IPv4Address,
+        metavar="ADDRESS",
+        help="the network's router, where this machine's own default route is another",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the lines; 1 where the machine is on no IPv4 network to write them for."""
+    try:
+        config = load_config(args.config, read_environment())
+    except ConfigInvalidError as fault:
+        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
+        return 1
+    blob_host = make_blob_host(config)
+    lan = blob_host.lan()
+    if lan is None:
+        told = "this machine is on no IPv4 network: set box.address to what clients dial"
+        print(f"ollama-appliance: {told}", file=sys.stderr)
+        return 1
+    router = str(args.router or lan.router)
+    lan = Lan(lan.box, router, lan.network, lan.interface)
+    print("\n".join(format_advice(config, lan, blob_host.recipes(lan))))
+    return 0
+
+
+def make_blob_host(config: Config) -> BlobHost:
+    """The blob host as the machine is now, whether or not a box runs on it."""
+    return BlobHost(
+        make_blob_place(config),
+        read_interfaces,
+        answered_at=lambda: None,
+        refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
+        read_gateways=read_gateways,
+    )
+
+
+def format_advice(config: Config, lan: Lan, recipes: Iterable[Recipe]) -> Iterator[str]:
+    """All ways for the newest clients, those that need no address first."""
+    version = config.raw("blobs", "refuse_private_from")
+    yield f"# Ollama {version} and newer fetch no blob from a private address after https."
+    yield "# Any one of these lets them use this box; nothing is changed by printing it."
+    yield ""
+    yield "# No address needed: plain http, for one pull"
+    yield "ollama pull --insecure NAME"
+    yield ""
+    yield "# IPv6 from the provider on this network: then nothing needs to be set"
+    for recipe in recipes:
+        yield from ("", f"# {recipe.title}", *recipe.lines, "# To undo it:")
+        yield from (f"#   {line}" for line in recipe.undo)
+    if not lan.router:
+        yield ""
+        yield "# For DHCP: name the network's router, as in --router 192.168.1.1"
