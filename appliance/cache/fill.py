@@ -22,6 +22,7 @@ from appliance.cache.tally import Count, Tally
 from appliance.policy.fillplan import plan_runs
 from appliance.policy.linerate import LineRate
 from appliance.policy.places import Reader
+from appliance.policy.waste import choose_spare_bytes
 from appliance.protocol.ranges import Span
 from appliance.store.faults import DigestMismatchError, StoreError
 from appliance.store.pending import PendingBlob
@@ -72,6 +73,7 @@ class Fill:
         self.connections = connections
         self._readers: set[Following] = set()
         self._rate = LineRate()
+        self._spare_bytes = choose_spare_bytes(pending.size_bytes)
         self._runs: Runs | None = None
         self._changed = asyncio.Event()
         self._unsynced_bytes = 0
@@ -174,7 +176,9 @@ class Fill:
                 connections_max=runs.allowed(self.connections(), now),
                 now=now,
                 round_trip_seconds=runs.round_trip_seconds,
+                spare_bytes=self._spare_bytes,
             )
+            self._spare_bytes -= orders.thrown_bytes
             runs.obey(orders)
             with suppress(TimeoutError):
                 async with asyncio.timeout(runs.seconds_to_look(LOOK_SECONDS)):

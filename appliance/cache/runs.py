@@ -12,10 +12,11 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from appliance.policy import runs as planned
 from appliance.policy.backoff import choose_delay
+from appliance.policy.linerate import LineRate
 from appliance.policy.spans import SpanSet
 from appliance.protocol.ranges import Span
 from appliance.store.pending import PendingBlob
@@ -34,6 +35,7 @@ class _Run:
     moved_at: float
     task: asyncio.Task[None]
     is_writing: bool = False
+    rate: LineRate = field(default_factory=LineRate)
 
     @property
     def is_over(self) -> bool:
@@ -79,8 +81,9 @@ class Runs:
 
     def views(self) -> list[planned.Run]:
         """The runs as the plan sees them."""
+        now = time.monotonic()
         return [
-            planned.Run(key, run.received, run.stop, run.moved_at)
+            planned.Run(key, run.received, run.stop, run.moved_at, run.rate.bytes_per_second(now))
             for key, run in self._runs.items()
             if not run.is_over
         ]
@@ -158,6 +161,7 @@ class Runs:
                 position, wanted = run.received, chunk[: run.stop - run.received]
                 run.received += len(wanted)
                 run.moved_at = time.monotonic()
+                run.rate.add(len(wanted), run.moved_at)
                 if wanted:
                     await self._write(run, position, wanted)
                 if run.is_over:

@@ -33,7 +33,6 @@ from appliance.demo.outside import CDN_NAME, Outside
 from appliance.demo.site import Site
 from appliance.demo.stage import Stage
 from appliance.policy.fillplan import (
-    RATE_UNMEASURED,
     SMALL_SIZE_BYTES,
     TURN_SECONDS,
     choose_run_size,
@@ -269,12 +268,9 @@ def refuse_all_but_one(site: Site) -> list[str]:
 
 # Many readers, many blobs.
 
-# The first runs are cut when the crowd arrives, with their bytes already on the way: once a fill.
-FIRST_RUNS_BYTES = int(RATE_UNMEASURED * TURN_SECONDS)
-
 
 async def test_readers_all_over_a_blob_are_fed_from_the_start_and_it_comes_once(home: Path) -> None:
-    async with Stage(home, time.time, total_bytes_per_second=20_000_000) as stage:
+    async with Stage(home, time.time, total_bytes_per_second=8_000_000) as stage:
         model = await publish(home, stage.outside, WIDE_BYTES)
         outside, digest = stage.outside, model.blobs[0].digest
         first_fed: dict[str, int] = {}
@@ -293,11 +289,38 @@ async def test_readers_all_over_a_blob_are_fed_from_the_start_and_it_comes_once(
 
         pulls = [("sixteen", 2_500_000), ("eleven", 3_900_000), ("seven", 6_100_000)]
         assert all(await asyncio.gather(*(asyncio.to_thread(pull, *each) for each in pulls)))
-        assert outside.ledger.upstream_bytes <= 1.01 * model.blob_bytes + FIRST_RUNS_BYTES
+        assert outside.ledger.upstream_bytes <= 1.01 * model.blob_bytes
         stats = await Scene(stage, model).ask("/cache/stats")
         assert stats["fetched_bytes"] == model.blob_bytes
         assert set(first_fed) == {name for name, _ in pulls}
         assert max(first_fed.values()) < WIDE_BYTES / 2
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["in total", "each connection"])
+@pytest.mark.parametrize("rate", [12_500_000, 125_000_000])
+async def test_a_crowd_that_cuts_a_blob_in_all_ways_fetches_it_once(
+    home: Path, rate: int, *, each: bool
+) -> None:
+    total, connection = (None, rate // 16) if each else (rate, None)
+    async with Stage(
+        home, time.time, total_bytes_per_second=total, connection_bytes_per_second=connection
+    ) as stage:
+        model = await publish(home, stage.outside, CROWDED_BYTES)
+        habits = [replace(PATIENT, part_bytes_min=CROWDED_BYTES // count) for count in PART_COUNTS]
+        clients = [
+            stage.client(f"client {number}", habits[number % len(habits)])
+            for number in range(CROWD_COUNT)
+        ]
+        pulls = await asyncio.gather(*(asyncio.to_thread(each.pull, NAME) for each in clients))
+        assert all(each.sha256_ok for each in pulls)
+        assert stage.outside.ledger.upstream_bytes <= 1.01 * model.blob_bytes
+        stats = await Scene(stage, model).ask("/cache/stats")
+        assert stats["fetched_bytes"] == model.blob_bytes
+
+
+CROWDED_BYTES = 33 * 1024 * 1024
+PART_COUNTS = (16, 11, 7, 1)
+CROWD_COUNT = 10
 
 
 def is_written(file: Path, position: int) -> bool:

@@ -5,7 +5,8 @@ import random
 import sys
 import timeit
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from dataclasses import replace
+from itertools import chain, pairwise
 from math import inf
 
 from appliance.policy.fillplan import plan_runs
@@ -50,6 +51,21 @@ def resumed_crowd(size_bytes: int) -> list[Visit]:
     return [visit for seed in range(30) for visit in resumed(size_bytes, seed)]
 
 
+def mixed_crowd(size_bytes: int) -> list[Visit]:
+    """Thirty clients within a second that cut the blob in 16, 11, 7 parts, or not at all."""
+    return [
+        visit
+        for index in range(30)
+        for visit in parts(size_bytes, (16, 11, 7, 1)[index % 4], comes_at=index * 0.03)
+    ]
+
+
+def mobbed(size_bytes: int) -> list[Visit]:
+    """One whole reader, and the thirty others when a quarter is there."""
+    later = [replace(each, comes_at=each.comes_at + 1.5) for each in mixed_crowd(size_bytes)]
+    return [*parts(size_bytes, 1), *later]
+
+
 SETUPS: dict[str, Callable[[int], list[Visit]]] = {
     "nobody": lambda _: [],
     "1 whole": lambda size_bytes: parts(size_bytes, 1),
@@ -60,6 +76,18 @@ SETUPS: dict[str, Callable[[int], list[Visit]]] = {
         visit for seed in range(4) for visit in resumed(size_bytes, seed)
     ],
     "30 resumed": resumed_crowd,
+}
+CROWDS: dict[str, Callable[[int], list[Visit]]] = {
+    "30 mixed": mixed_crowd,
+    "1, then 30": mobbed,
+    "4 resumed": SETUPS["4 resumed"],
+}
+CROWD_SIZES = (33 * 1024 * 1024, 40 * MB, 100 * MB, 1000 * MB)
+CROWD_LINES = {
+    "12.5 MB/s": Line(12.5 * MB),
+    "16 x 0.78 MB/s": Line(100 * MB, rate_each=12.5 * MB / 16),
+    "125 MB/s": Line(125 * MB),
+    "16 x 7.8 MB/s": Line(1000 * MB, rate_each=125 * MB / 16),
 }
 LINES = {
     "1 MB/s": Line(1 * MB),
@@ -94,6 +122,20 @@ def rows() -> Iterator[str]:
             )
 
 
+def crowd_rows() -> Iterator[str]:
+    """Yield the table of crowds on blobs where every byte fetched in vain shows."""
+    yield f"{'line':16}{'readers':12}{'size':>8}  silence  seconds   ideal  requests    lost"
+    for name, line in CROWD_LINES.items():
+        for setup, visits in CROWDS.items():
+            for size_bytes in CROWD_SIZES:
+                outcome = Simulation(size_bytes, line, visits(size_bytes)).run()
+                yield (
+                    f"{name:16}{setup:12}{size_bytes // MB:5} MB{outcome.silence_seconds:8.2f}s"
+                    f"{outcome.seconds:9.1f}{size_bytes / line.rate_usable:8.1f}"
+                    f"{outcome.requests:10}{outcome.wasted_bytes / size_bytes:8.2%}"
+                )
+
+
 def plan_seconds(connections: int = 16) -> float:
     """Measure one plan for 500 readers at as many places, all connections in use."""
     dice = random.Random(0)
@@ -115,7 +157,7 @@ def plan_seconds(connections: int = 16) -> float:
 
 def write_table() -> None:
     sys.stdout.write(f"one plan for 500 readers: {plan_seconds() * 1000:.2f} ms\n")
-    for row in rows():
+    for row in chain(crowd_rows(), rows()):
         sys.stdout.write(row + "\n")
         sys.stdout.flush()
 

@@ -1,15 +1,23 @@
 """Whole fills in simulated time: what fill_simulator.py says holds in every simulation does."""
 
+from collections.abc import Callable
 from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.policy.fillplan import SMALL_SIZE_BYTES
+from appliance.policy.fillplan import CRAWL_SECONDS, HEDGE_SECONDS, SMALL_SIZE_BYTES
 from appliance.policy.spans import SpanSet
 from appliance.protocol.ranges import Span
-from tests.appliance.policy.fill_setups import parts, resumed, simulate
+from tests.appliance.policy.fill_setups import (
+    CROWD_LINES,
+    CROWD_SIZES,
+    CROWDS,
+    parts,
+    resumed,
+    simulate,
+)
 from tests.appliance.policy.fill_simulator import (
     MB,
     Accident,
@@ -94,6 +102,51 @@ def test_thirty_clients_of_sixteen_parts_wait_less_than_a_second(rate_each: floa
     assert outcome.silence_seconds < 1
     assert outcome.seconds <= 1.05 * size_bytes / line.rate_usable
     assert outcome.wasted_bytes <= 0.01 * size_bytes
+
+
+@pytest.mark.parametrize("size_bytes", CROWD_SIZES[:3])
+@pytest.mark.parametrize("line", CROWD_LINES.values(), ids=CROWD_LINES)
+@pytest.mark.parametrize("crowd", CROWDS.values(), ids=CROWDS)
+def test_a_crowd_costs_next_to_nothing_on_any_size_of_blob(
+    crowd: Callable[[int], list[Visit]], line: Line, size_bytes: int
+) -> None:
+    outcome = Simulation(size_bytes, line, crowd(size_bytes)).run()
+    assert outcome.wasted_bytes <= 0.01 * size_bytes
+    assert outcome.silence_seconds < 2
+
+
+@given(fills())
+@settings(max_examples=50)
+def test_undisturbed_a_fill_wastes_one_percent_or_for_starving_readers_only(
+    fill: tuple[int, Line, list[Visit]],
+) -> None:
+    size_bytes, line, visits = fill
+    outcome = Simulation(size_bytes, line, visits).run()
+    if outcome.silence_seconds < HEDGE_SECONDS:
+        assert outcome.wasted_bytes <= 0.01 * size_bytes
+
+
+@pytest.mark.parametrize("setup", ["1 whole", "1 x 16"])
+def test_one_client_uses_what_every_connection_is_allowed(setup: str) -> None:
+    line = Line(1000 * MB, rate_each=8 * MB)
+    size_bytes, outcome = simulate(setup, line)
+    assert outcome.seconds <= 1.15 * size_bytes / line.rate_usable
+
+
+@pytest.mark.parametrize("choice", [0, 5, 15])
+@pytest.mark.parametrize("at", [1.0, 6.0, 8.0])
+def test_a_connection_that_crawls_does_not_hold_up_the_end(at: float, choice: int) -> None:
+    size_bytes = 100 * MB
+    crawl = Accident(at, "crawl", choice)
+    for visits in ([], parts(size_bytes, 1), parts(size_bytes, 16)):
+        outcome = Simulation(size_bytes, Line(12.5 * MB), visits, [crawl]).run()
+        assert outcome.seconds <= 8 + CRAWL_SECONDS + 1
+        assert outcome.wasted_bytes <= 0.01 * size_bytes
+
+
+@pytest.mark.parametrize("setup", ["1 x 64", "4 resumed"])
+def test_on_a_fast_line_they_wait_less_than_one(setup: str) -> None:
+    assert simulate(setup, Line(125 * MB))[1].silence_seconds < 1
 
 
 @pytest.mark.parametrize("setup", ["1 x 64", "4 resumed"])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.policy.fillplan import (
+    CROWD_RUN_SIZE_BYTES_MIN,
     HEDGE_SECONDS,
     RUN_SIZE_BYTES_MAX,
     RUN_SIZE_BYTES_MIN,
@@ -95,7 +96,9 @@ def test_nor_across_a_run() -> None:
 
 def test_a_reader_that_a_run_soon_reaches_waits_for_it() -> None:
     under_way = tuple(run(key, key * 64 * MIB, key * 64 * MIB + 8 * MIB) for key in range(8))
-    assert plan(reader(MIB // 4), runs=under_way) == Orders()
+    orders = plan(reader(MIB // 4, 8 * MIB), runs=under_way)
+    assert not any(span.start < 8 * MIB for span in orders.start)
+    assert not orders.shorten
 
 
 def test_a_run_yields_its_tail_to_a_reader_further_on() -> None:
@@ -171,9 +174,9 @@ def test_fewer_connections_end_runs_that_nobody_reads_then_the_longest() -> None
 # Ahead and behind.
 
 
-def test_read_ahead_leaves_half_of_the_connections() -> None:
+def test_read_ahead_leaves_a_connection_to_the_next_to_come() -> None:
     orders = plan(reader(0))
-    assert len(orders.start) == 8
+    assert len(orders.start) == 15
     assert orders.start[0].start == 0
     for before, after in pairwise(orders.start):
         assert before.stop == after.start
@@ -261,7 +264,8 @@ def test_a_run_has_a_sensible_length_whatever_the_line(
     rate: float, places_count: int, connections_max: int, round_trip_seconds: float
 ) -> None:
     size_bytes = choose_run_size(rate, places_count, connections_max, round_trip_seconds)
-    assert RUN_SIZE_BYTES_MIN <= size_bytes <= RUN_SIZE_BYTES_MAX
+    assert CROWD_RUN_SIZE_BYTES_MIN <= size_bytes <= RUN_SIZE_BYTES_MAX
+    assert size_bytes >= RUN_SIZE_BYTES_MIN or places_count > connections_max
 
 
 @given(st.integers(17, 480), st.floats(10, 1000))

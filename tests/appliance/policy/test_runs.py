@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.policy.runs import Orders, Run, RunBook
+from appliance.policy.runs import Lane, Orders, Run, RunBook
 from appliance.protocol.ranges import Span
 
 FIRST, SECOND = Run(7, 10, 20, 0.0), Run(3, 40, 60, 0.0)
@@ -39,9 +39,10 @@ def test_the_highest_ranking_run_gives_way_unless_it_is_read() -> None:
     runs = book()
     for lane in runs:
         lane.is_read = lane.start == 40
-    assert runs.give_way(lambda lane: lane.start)
-    assert not runs.give_way(lambda lane: lane.start)
-    assert runs.orders() == Orders(give_up=(7,))
+    assert not runs.give_way(_start, lambda lane: False)
+    assert runs.give_way(_start, lambda lane: True)
+    assert not runs.give_way(_start, lambda lane: True)
+    assert runs.orders() == Orders(give_up=(7,), thrown_bytes=10)
     assert len(runs) == 1
 
 
@@ -55,6 +56,10 @@ def test_room_is_what_runs_leave_of_the_connections() -> None:
         runs.begin(Span(30, 40))
     assert runs.orders() == Orders(start=(Span(20, 30),))
     assert book(connections_max=1).room == -1
+
+
+def _start(lane: Lane) -> int:
+    return lane.start
 
 
 def test_what_is_to_come_is_what_runs_still_fetch() -> None:
