@@ -34,7 +34,6 @@ from appliance.demo.site import Site
 from appliance.demo.stage import Stage
 from appliance.policy.fillplan import (
     SMALL_SIZE_BYTES,
-    TURN_SECONDS,
     choose_run_size,
 )
 from appliance.protocol.digest import Digest
