@@ -5,6 +5,7 @@ import re
 from mitmproxy import http
 
 from appliance.policy.delivery import Door
+from appliance.protocol.clients import is_signed_by_habit
 from appliance.protocol.errors import LoopDetected, Misdirected, RequestInvalid
 from appliance.protocol.fields import is_via
 from appliance.protocol.heads import check_head
@@ -44,6 +45,7 @@ def read_request(flow: http.HTTPFlow, pseudonym: str) -> Request:
         accept=_read(head, "Accept"),
         range_field=_read(head, "Range") or None,
         has_authorization="Authorization" in head.headers,
+        is_signed_by_habit=is_signed_by_habit(_read(head, "Authorization")),
     )
 
 

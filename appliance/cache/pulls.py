@@ -112,6 +112,17 @@ class Cache:
         """Whether a stored manifest of `repository` lists the blob."""
         return self._store.lists(repository, digest) is not None
 
+    def is_held(self, digest: Digest) -> bool:
+        """Whether the blob is here, whole."""
+        return self._store.find_blob(digest) is not None
+
+    async def fetch_chunksums(self, repository: Repository, digest: Digest) -> bytes | Refusal:
+        """The origin's own chunksums. Raises OriginUnreachableError."""
+        return await self._collapse.run(
+            ("chunksums", repository, digest),
+            lambda: self._source_for(repository).fetch_chunksums(repository, digest),
+        )
+
     async def find_blob_size(self, repository: Repository, digest: Digest) -> int | Refusal:
         """The blob's size in bytes under this repository, or the origin's word that it has none.
 

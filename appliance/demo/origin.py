@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from appliance.demo.bodies import BlobSender
+from appliance.demo.chunksums import answer_chunksums
 from appliance.demo.faults import Faults, Manners
 from appliance.demo.models import DemoBlob, DemoModel
 from appliance.demo.presign import Presigner
@@ -22,7 +23,7 @@ from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.errors import BlobUnknown, ManifestUnknown, Verdict
 from appliance.protocol.manifest import MANIFEST_TYPE
 from appliance.protocol.reference import Reference, Repository
-from appliance.protocol.routes import BlobPull, ManifestPull, parse_route
+from appliance.protocol.routes import BlobPull, ChunksumsPull, ManifestPull, parse_route
 
 MANIFEST_FIELDS = {"Content-Type": "text/plain; charset=utf-8", "Vary": "Accept"}
 TOKEN_PATH = "/token"  # noqa: S105  # A path, not a secret.
@@ -121,6 +122,8 @@ class Registry:
             return await self._answer_manifest(request, route.reference)
         if isinstance(route, BlobPull):
             return await self._answer_blob(request, route)
+        if isinstance(route, ChunksumsPull):
+            return self._answer_chunksums(request, route)
         if request.method not in ("GET", "HEAD"):
             return self._tokens.challenge(request) or web.Response(status=202)
         return web.Response(status=404, text="404 page not found\n")
@@ -161,6 +164,12 @@ class Registry:
         await response.prepare(request)
         await response.write(content)
         return response
+
+    def _answer_chunksums(self, request: web.BaseRequest, pull: ChunksumsPull) -> web.Response:
+        published, blob = self._shelf.find_blob(pull.repository, pull.digest)
+        target = self._presigner.sign(self._cdn.authority, blob.digest)
+        refused = self._refused(request, published)
+        return refused or answer_chunksums(blob, self._cdn.url + target)
 
     async def _answer_blob(self, request: web.BaseRequest, pull: BlobPull) -> web.StreamResponse:
         if self._faults.blob_status is not None:

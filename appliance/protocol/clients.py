@@ -4,6 +4,9 @@ Released clients say `ollama/0.33.0 (amd64 linux) Go/go1.26.6`; before a release
 behind the number, and it counts as the release. A build without a version says 0.0.0. The tensor
 path says `ollama-transfer/1.0`, its own version and not the client's. The experimental puller that
 releases 0.5.14 to 0.31.1 carried says its Go module's version, with a `v` before it.
+
+That experiment (`client2`) signs every request, public models' too: what it sends as Authorization
+says who asks, and not that the model is private.
 """
 
 import re
@@ -13,6 +16,8 @@ from dataclasses import dataclass
 _NUMBERS = r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})"
 _OLLAMA = re.compile(rf"ollama/(v?){_NUMBERS}(?:-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?(?: .*)?")
 _VERSION = re.compile(rf"v?{_NUMBERS}")
+_BASE64 = "[A-Za-z0-9+/_-]+=*"
+_SIGNED = re.compile(f"Bearer {_BASE64}:{_BASE64}:{_BASE64}")  # A URL, a key, a signature.
 
 type Version = tuple[int, int, int]
 
@@ -49,6 +54,15 @@ def parse_client(user_agent: str) -> Client:
         version=numbers if is_known else None,
         follows_redirects=is_module and numbers < _EXPERIMENT_ENDED,
     )
+
+
+def is_signed_by_habit(authorization: str) -> bool:
+    """Whether an `Authorization` is a client's own signature, which it puts on every request.
+
+    A token that a registry gave out has no colons: those are letters, digits and `-._~+/=`
+    (RFC 6750 §2.1).
+    """
+    return _SIGNED.fullmatch(authorization) is not None
 
 
 def parse_version(text: str) -> Version:

@@ -17,7 +17,7 @@ TARGET_SIZE_BYTES_MAX = 8 * 1024  # What nginx reads by default; a signed token 
 
 _PRINTABLE = re.compile(r"[!-~]+")
 _TWO_READINGS = re.compile(r"(?i)%(00|2e|2f|5c|0a|0d)|\\|//|/\.\.?(/|$)")
-_PULL = re.compile(r"/v2/([^/]+)/([^/]+)/(manifests|blobs)/([^/]+)")
+_PULL = re.compile(r"/v2/([^/]+)/([^/]+)/(manifests|blobs|chunksums)/([^/]+)")
 _COLON = re.compile(r"(?i)%3a")
 
 
@@ -42,11 +42,19 @@ class BlobPull:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunksumsPull:
+    """The chunks of a blob under the repository that lists it."""
+
+    repository: Repository
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Other:
     """Anything else on the registry's name: not ours to interpret."""
 
 
-type Route = Ping | ManifestPull | BlobPull | Other
+type Route = Ping | ManifestPull | BlobPull | ChunksumsPull | Other
 
 
 def parse_route(method: str, target: str) -> Route:
@@ -70,6 +78,8 @@ def parse_route(method: str, target: str) -> Route:
     last = _COLON.sub(":", last)
     if kind == "blobs":
         return BlobPull(repository, parse_digest(last))
+    if kind == "chunksums":
+        return ChunksumsPull(repository, parse_digest(last))
     return ManifestPull(Reference(repository, parse_digest(last) if ":" in last else last))
 
 

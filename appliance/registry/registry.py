@@ -2,7 +2,8 @@
 
 What is a pull of public things is answered from the cache. What carries Authorization, or is no
 pull, passes to the origin where the door can do that; the plain door cannot, because nothing
-secret travels in the clear, and says so.
+secret travels in the clear, and says so. A client that signs everything is answered as anybody is,
+and passes where anybody is refused.
 """
 
 from dataclasses import dataclass, replace
@@ -15,8 +16,16 @@ from appliance.protocol.digest import Digest
 from appliance.protocol.errors import BlobUnknown, Denied, MethodNotAllowed, Unavailable, Verdict
 from appliance.protocol.fields import CacheStatus, format_cache_status
 from appliance.protocol.reference import Reference, Repository
-from appliance.protocol.routes import BlobPull, ManifestPull, Other, Ping, parse_route
+from appliance.protocol.routes import (
+    BlobPull,
+    ChunksumsPull,
+    ManifestPull,
+    Other,
+    Ping,
+    parse_route,
+)
 from appliance.registry.blobs import BLOBS_PATH, BlobRoutes
+from appliance.registry.chunksums import ChunksumsRoutes
 from appliance.registry.requests import Answer, BlobAnswer, PassThrough, Reply, Request
 from appliance.upstream.source import ManifestRequest, Refusal
 
@@ -45,7 +54,7 @@ class Registry:
             return await self._answer_in_the_clear(request)
         if request.host == self.blobs.blob_host:
             return await self._answer_on_blob_host(request)
-        if request.has_authorization:
+        if request.has_authorization and not request.is_signed_by_habit:
             return PassThrough()
         if request.target.startswith(BLOBS_PATH):
             return await self._answer_granted_or_pass(request)
@@ -64,6 +73,8 @@ class Registry:
                 return await self._answer_manifest(request, reference)
             case BlobPull(repository, digest):
                 return await self._answer_blob(request, repository, digest)
+            case ChunksumsPull(repository, digest):
+                return await self._answer_chunksums(request, repository, digest)
             case Ping():
                 return Answer(200, {"Content-Type": "application/json", **_API_VERSION}, b"{}")
             case Other():
@@ -86,6 +97,8 @@ class Registry:
         asked = ManifestRequest(accept=request.accept, user_agent=request.user_agent)
         found = await self.cache.open_manifest(reference, asked)
         if isinstance(found, Refusal):
+            if _may_pass(request) and request.has_authorization:
+                return PassThrough()  # Not for everybody; perhaps for who has signed.
             return Answer(found.status, found.fields, found.content)
         if request.client.is_ollama and self._is_in_vain(request, found):
             raise Unavailable(_NO_URL_ACCEPTED)
@@ -119,6 +132,15 @@ class Registry:
                 location = self.blobs.location(request, delivery, repository, digest)
                 return Answer(status, {"Location": location})
 
+    async def _answer_chunksums(
+        self, request: Request, repository: Repository, digest: Digest
+    ) -> Reply:
+        if not self.cache.is_listed(repository, digest):
+            return _pass_or_refuse(request)
+        size_bytes = await self.cache.find_blob_size(repository, digest)
+        assert isinstance(size_bytes, int), "a stored manifest lists it"
+        return await ChunksumsRoutes(self.cache).answer(request, repository, digest, size_bytes)
+
     async def _answer_inline(
         self, request: Request, repository: Repository, digest: Digest
     ) -> Reply:
@@ -143,7 +165,12 @@ def _manifest_fields(found: FoundManifest) -> dict[str, str]:
     }
 
 
+def _may_pass(request: Request) -> bool:
+    """Whether its door can take it to the origin: nothing secret travels in the clear."""
+    return request.door is not Door.HTTP
+
+
 def _pass_or_refuse(request: Request) -> Reply:
-    if request.door is not Door.HTTP:
+    if _may_pass(request):
         return PassThrough()
     raise MethodNotAllowed("in the clear this box serves pulls only: use https for the rest")

@@ -13,7 +13,8 @@ class Request:
     """What of a request decides its answer.
 
     `host` and `host_port` are those of the Host field, the port None where it goes unsaid;
-    `dialled` is the address of the box that the client connected to.
+    `dialled` is the address of the box that the client connected to. `is_signed_by_habit`: its
+    Authorization says nothing about whether the model is private.
     """
 
     door: Door
@@ -27,6 +28,7 @@ class Request:
     accept: str = ""
     range_field: str | None = None
     has_authorization: bool = False
+    is_signed_by_habit: bool = False
 
     @property
     def client(self) -> Client:

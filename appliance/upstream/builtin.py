@@ -57,6 +57,9 @@ class BuiltinSource:
         blob = self._find(repository, digest)
         return Refusal(404) if blob is None else len(blob)
 
+    async def fetch_chunksums(self, repository: Repository, digest: Digest) -> bytes | Refusal:
+        return Refusal(404)
+
     @asynccontextmanager
     async def open_span(
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int

@@ -35,6 +35,9 @@ class OfflineSource:
     async def fetch_blob_size(self, repository: Repository, digest: Digest) -> int | Refusal:
         _refuse()
 
+    async def fetch_chunksums(self, repository: Repository, digest: Digest) -> bytes | Refusal:
+        _refuse()
+
     def open_span(
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from appliance.policy.addresses import AddressRefusedError
+from appliance.protocol.chunksums import CHUNKSUMS_SIZE_BYTES_MAX
 from appliance.protocol.digest import Digest, parse_digest
 from appliance.protocol.errors import DigestInvalid
 from appliance.protocol.fields import format_via
@@ -35,6 +36,7 @@ from appliance.upstream.source import (
 
 REDIRECTS_MAX = 5  # The registry needs one; Go's client follows ten.
 BLOB_HEAD_SECONDS = 20.0  # Ollama gives the step that waits for this thirty.
+CHUNKSUMS_SECONDS = 5.0  # Then the box makes them itself: nobody needs to wait for better ones.
 RETRY_AFTER_SECONDS_MAX = 3600.0  # More is a date or nonsense.
 PRESIGNED_URLS_MAX = 4096  # A few hundred bytes each; forgetting one costs one request.
 # What of a refusal a client acts on; the rest is between us and the origin.
@@ -115,6 +117,15 @@ class Origin:
             if reply.content_length is None:
                 raise OriginMisbehavedError(f"the origin does not say how long {digest} is")
             return reply.content_length
+
+    async def fetch_chunksums(self, repository: Repository, digest: Digest) -> bytes | Refusal:
+        path = f"/v2/{repository}/chunksums/{digest}"
+        request = ManifestRequest(accept="*/*", user_agent=self._user_agent)
+        async with self._request("GET", path, request, CHUNKSUMS_SECONDS) as reply:
+            if reply.status != HTTPStatus.OK:
+                return await _read_refusal(reply)
+            _check_identity(reply)
+            return await _read_bounded(reply, CHUNKSUMS_SIZE_BYTES_MAX)
 
     @asynccontextmanager
     async def open_span(
@@ -269,7 +280,8 @@ def _retry_after(reply: aiohttp.ClientResponse) -> float | None:
 async def _read_refusal(reply: aiohttp.ClientResponse) -> Refusal:
     if not HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         raise OriginMisbehavedError(f"the origin answers with status {reply.status}")
-    fields = {name: reply.headers[name] for name in _REFUSAL_FIELDS if name in reply.headers}
+    found = ((name, reply.headers.getall(name, ())) for name in _REFUSAL_FIELDS)
+    fields = {name: ", ".join(values) for name, values in found if values}
     return Refusal(reply.status, fields, await _read_bounded(reply, MANIFEST_SIZE_BYTES_MAX))
 
 

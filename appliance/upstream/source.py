@@ -75,6 +75,10 @@ class Source(Protocol):
         """Ask for a blob's size in bytes."""
         ...
 
+    async def fetch_chunksums(self, repository: Repository, digest: Digest) -> bytes | Refusal:
+        """Fetch a blob's chunksums as they are; at most CHUNKSUMS_SIZE_BYTES_MAX are read."""
+        ...
+
     def open_span(
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

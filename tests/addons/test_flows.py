@@ -56,6 +56,12 @@ def test_fields_that_are_not_there_are_empty() -> None:
     assert not asked.has_authorization
 
 
+def test_a_signature_by_habit_is_one_field_and_no_second() -> None:
+    signed = (b"Authorization", b"Bearer a:b:c")
+    assert read_request(flow_of(HOST, signed), "box").is_signed_by_habit
+    assert not read_request(flow_of(HOST, signed, signed), "box").is_signed_by_habit
+
+
 @pytest.mark.parametrize(
     ("flow", "verdict"),
     [

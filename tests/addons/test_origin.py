@@ -26,7 +26,7 @@ TOKEN = "/token?nonce=1&scope=repository%3Aa%2Fb%3Apull,push&service=c&ts=2&x=%2
         ("PATCH", UPLOAD, bytes(range(256))),
         ("PUT", "/v2/someone/private/manifests/latest", b'{"a":\r\n\r\n1}'),
         ("DELETE", "/v2/someone/private/manifests/latest", b""),
-        ("GET", "/v2/someone/private/chunksums/sha256:ab?x", b""),
+        ("GET", f"/v2/someone/private/chunksums/sha256:{'ab' * 32}?x=%2f", b""),
         ("BREW", "/", b"tea"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from appliance.demo.models import write_model
 from appliance.demo.outside import Outside
+from appliance.protocol.chunksums import parse_chunksums
 from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import parse_manifest
 from appliance.protocol.ranges import Span
@@ -163,6 +164,15 @@ async def test_whoever_has_enough_may_leave(offer: Offer) -> None:
     async with offer.source.open_span(offer.repository, digest, Span(0, size_bytes), size_bytes):
         pass
     assert digest_of(await offer.read(digest, Span(0, size_bytes), size_bytes)) == digest
+
+
+async def test_chunksums_are_the_blob_s_or_refused(offer: Offer) -> None:
+    digest, size_bytes = offer.largest
+    found = await offer.source.fetch_chunksums(offer.repository, digest)
+    assert isinstance(found, Refusal) or parse_chunksums(found, size_bytes)
+    refused = await offer.source.fetch_chunksums(offer.repository, ABSENT)
+    assert isinstance(refused, Refusal)
+    assert refused.status == 404
 
 
 async def test_a_blob_that_is_not_there_is_a_fault(offer: Offer) -> None:

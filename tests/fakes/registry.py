@@ -38,6 +38,8 @@ class FakeSource:
     def __init__(self) -> None:
         self.manifests: dict[Reference, bytes] = {}
         self.blobs: dict[Digest, bytes] = {}
+        self.chunksums: dict[Digest, bytes] = {}
+        self.is_private = False  # Nobody may ask without a token.
         self.is_away = False
         self.cut_at: int | None = None  # No byte of a blob from here on.
         self.gate = asyncio.Event()
@@ -59,6 +61,8 @@ class FakeSource:
         self, reference: Reference, request: ManifestRequest, *, timeout_seconds: float
     ) -> FetchedManifest | Refusal:
         self._check()
+        if self.is_private:
+            return Refusal(401, {"WWW-Authenticate": 'Bearer realm="https://x/token"'}, b"no")
         if reference not in self.manifests:
             return Refusal(404, {"Content-Type": "application/json"}, b'{"errors":[]}')
         return FetchedManifest(self.manifests[reference], MANIFEST_TYPE)
@@ -67,11 +71,15 @@ class FakeSource:
         self, reference: Reference, request: ManifestRequest, *, timeout_seconds: float
     ) -> Digest | None:
         self._check()
-        return digest_of(self.manifests[reference])
+        return None if self.is_private else digest_of(self.manifests[reference])
 
     async def fetch_blob_size(self, repository: Repository, digest: Digest) -> int | Refusal:
         self._check()
         return len(self.blobs[digest]) if digest in self.blobs else Refusal(404)
+
+    async def fetch_chunksums(self, repository: Repository, digest: Digest) -> bytes | Refusal:
+        self._check()
+        return self.chunksums.get(digest, Refusal(404))
 
     @asynccontextmanager
     async def open_span(

@@ -31,6 +31,7 @@ class FakeSource:
     def __init__(self, *, chunk_size_bytes: int = 1000) -> None:
         self.manifests: dict[Reference, FetchedManifest | Refusal] = {}
         self.blobs: dict[Digest, bytes] = {}
+        self.chunksums: dict[Digest, bytes] = {}
         self.tells_digest = True
         self.is_away = False
         self.is_open = asyncio.Event()
@@ -70,6 +71,10 @@ class FakeSource:
     async def fetch_blob_size(self, repository: Repository, digest: Digest) -> int | Refusal:
         await self._note("HEAD blob")
         return len(self.blobs[digest]) if digest in self.blobs else NOT_FOUND
+
+    async def fetch_chunksums(self, repository: Repository, digest: Digest) -> bytes | Refusal:
+        await self._note("GET chunksums")
+        return self.chunksums.get(digest, NOT_FOUND)
 
     @asynccontextmanager
     async def open_span(

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.protocol.clients import Client, Version, parse_client, parse_version
+from appliance.protocol.clients import (
+    Client,
+    Version,
+    is_signed_by_habit,
+    parse_client,
+    parse_version,
+)
 
 VERSIONS = {
     "ollama/0.33.0 (amd64 linux) Go/go1.26.6": (0, 33, 0),
@@ -89,3 +95,24 @@ def test_a_version_is_read_as_it_is_written(version: Version) -> None:
 def test_what_is_no_version_is_said(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a version such as 0\.35\.2"):
         parse_version(text)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "is_by_habit"),
+    [
+        ("Bearer aHR0cHM6Ly9vbGxhbWEuY29tP3RzPTE=:AAAAC3NzaC1lZDI1NTE5:c2lnbmF0dXJl+/A==", True),
+        ("Bearer a:b:c", True),
+        ("Bearer eyJhbGciOi.eyJpc3Mi.c2ln-_0=", False),
+        ("Bearer abc", False),
+        ("Bearer a:b", False),
+        ("Bearer a:b:c:d", False),
+        ("Bearer a::c", False),
+        ("Bearer a:b:c, Bearer d", False),
+        ("AAAAC3NzaC1lZDI1NTE5:c2ln", False),
+        ("Basic YTpiOmM=", False),
+        ("bearer a:b:c", False),
+        ("", False),
+    ],
+)
+def test_a_signature_by_habit_is_told_from_a_token(authorization: str, is_by_habit: bool) -> None:
+    assert is_signed_by_habit(authorization) is is_by_habit

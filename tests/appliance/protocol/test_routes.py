@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from appliance.protocol.digest import Digest
 from appliance.protocol.errors import DigestInvalid, NameInvalid, RequestInvalid, Verdict
 from appliance.protocol.reference import Reference, Repository
-from appliance.protocol.routes import BlobPull, ManifestPull, Other, Ping, Route, parse_route
+from appliance.protocol.routes import (
+    BlobPull,
+    ChunksumsPull,
+    ManifestPull,
+    Other,
+    Ping,
+    Route,
+    parse_route,
+)
 
 HEX = "0f" * 32
 TINY = Repository("library", "tiny")
@@ -27,7 +35,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("PUT", "/v2/library/tiny/manifests/latest"): Other(),
     ("GET", "/v2/_catalog"): Other(),
     ("GET", "/v2/library/tiny/tags/list"): Other(),
-    ("GET", f"/v2/library/tiny/chunksums/sha256:{HEX}"): Other(),
+    ("GET", f"/v2/library/tiny/chunksums/sha256:{HEX}"): ChunksumsPull(TINY, Digest(HEX)),
     ("GET", "/token?service=x&scope=a%2Fb"): Other(),
     ("GET", "/"): Other(),
 }
@@ -47,6 +55,7 @@ REFUSED: dict[str, type[Verdict]] = {
     "/" + "a" * 8192: RequestInvalid,
     "/v2/library/tiny/blobs/sha256:abc": DigestInvalid,
     "/v2/library/tiny/blobs/latest": DigestInvalid,
+    "/v2/library/tiny/chunksums/sha256:abc": DigestInvalid,
     "/v2/library/tiny/manifests/sha256:abc": DigestInvalid,
     "/v2/library/tiny/manifests/%C0%AF": NameInvalid,
     "/v2/lib.rary/tiny/manifests/latest": NameInvalid,

@@ -128,7 +128,7 @@ async def test_an_origin_away_is_a_503_with_a_sentence(
                 ("POST", BLOB),
                 ("GET", "/v2/_catalog"),
                 ("GET", "/v2/library/tiny/tags/list"),
-                ("GET", f"/v2/library/tiny/chunksums/{DIGEST}"),
+                ("GET", f"/v2/library/tiny/chunksums/{UNLISTED}"),
                 ("GET", "/token?service=a&scope=b"),
                 ("GET", f"/blobs/{DIGEST}?expires=1"),
                 ("GET", "/"),
@@ -427,3 +427,24 @@ async def test_any_request_gets_a_reply(
     assert isinstance(reply, Answer | PassThrough)
     if isinstance(reply, PassThrough):
         assert door is not Door.HTTP
+
+
+async def test_who_signs_everything_shares_what_is_public(
+    registry: Registry, cache: Cache, source: FakeSource
+) -> None:
+    signed = replace(BY_HTTPS, has_authorization=True, is_signed_by_habit=True)
+    assert (await answered(registry, signed)).content == TINY_MANIFEST
+    assert cache.is_listed(LATEST.repository, DIGEST)
+    assert (await answered(registry, BY_HTTPS)).fields["Cache-Status"] == "ollama-appliance; hit"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 412])
+async def test_who_signs_everything_asks_the_origin_for_what_is_not(
+    registry: Registry, source: FakeSource, status: int
+) -> None:
+    source.manifests[LATEST] = Refusal(status, {}, b"no")
+    signed = replace(BY_HTTPS, has_authorization=True, is_signed_by_habit=True)
+    assert isinstance(await registry.answer(signed), PassThrough)
+    assert (await answered(registry, BY_HTTPS)).status == status
+    in_the_clear = replace(signed, door=Door.HTTP)
+    assert (await answered(registry, in_the_clear)).status == status

@@ -27,6 +27,7 @@ async def open_a_span(source: Source) -> None:
         lambda source: source.fetch_manifest(REFERENCE, REQUEST, timeout_seconds=60.0),
         lambda source: source.fetch_manifest_digest(REFERENCE, REQUEST, timeout_seconds=60.0),
         lambda source: source.fetch_blob_size(REPOSITORY, DIGEST),
+        lambda source: source.fetch_chunksums(REPOSITORY, DIGEST),
         open_a_span,
     ],
 )

@@ -12,6 +12,7 @@ from appliance.demo.site import Answering
 from appliance.protocol.digest import digest_of
 from appliance.protocol.manifest import MANIFEST_SIZE_BYTES_MAX
 from appliance.protocol.reference import Reference
+from appliance.upstream import origin as origin_module
 from appliance.upstream.origin import RETRY_AFTER_SECONDS_MAX, Origin
 from appliance.upstream.source import (
     FetchedManifest,
@@ -301,3 +302,29 @@ async def test_trouble_is_what_the_last_request_came_to(
     assert source.trouble is fault
     await read(source, blob)
     assert source.trouble is None
+
+
+async def test_chunksums_come_to_the_byte_and_bounded(
+    source: Origin, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside.registry.answer = fixed(200, b"sha256:ab 0-1", Content_Location="https://x/")
+    digest = digest_of(b"")
+    assert await source.fetch_chunksums(TINY, digest) == b"sha256:ab 0-1"
+    assert outside.ledger.asked[-1].target == f"/v2/{TINY}/chunksums/{digest}"
+    monkeypatch.setattr(origin_module, "CHUNKSUMS_SIZE_BYTES_MAX", 5)
+    with pytest.raises(OriginMisbehavedError):
+        await source.fetch_chunksums(TINY, digest)
+
+
+async def test_every_challenge_of_a_refusal_is_kept(source: Origin, outside: Outside) -> None:
+    async def challenge(_: web.BaseRequest) -> web.StreamResponse:
+        response = web.Response(status=401)
+        response.headers.extend({"WWW-Authenticate": 'Bearer realm="https://a/?x=%2f+"'})
+        response.headers.add("WWW-Authenticate", 'Basic realm="b"')
+        return response
+
+    outside.registry.answer = challenge
+    refusal = await source.fetch_manifest(LATEST, CLIENT, timeout_seconds=SECONDS)
+    assert isinstance(refusal, Refusal)
+    both = 'Bearer realm="https://a/?x=%2f+", Basic realm="b"'
+    assert refusal.fields["WWW-Authenticate"] == both
