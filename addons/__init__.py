@@ -5,6 +5,7 @@ In the order in which a request meets them:
 - `intercept`: which connections and TLS names we open, and with which certificate.
 - `guard`: the layer that reads HTTP, with bounds that mitmproxy's own has not.
 - `registry`: pulls to the registry, all else to the true origin.
+- `inline`: a blob's bytes as the body of a response, sent by a pump thread.
 - `report`: one line in the log for each request.
 
 `master` runs mitmproxy with exactly these, on sockets handed to it; `flows` is the one file that

@@ -6,6 +6,8 @@ left. Here a hello has HELLO_SIZE_BYTES_MAX, a head HEAD_SIZE_BYTES_MAX and HEAD
 has what a client sends before its turn. A body whose way to the origin is not open yet stays in the
 client's socket: reading is paused. An error closes the connection.
 
+While a TLS object is lent to another thread, what comes for it is held back: see `inline`.
+
 Everything private of mitmproxy that this needs is named here and looked for at start by
 `check_internals`.
 """
@@ -16,7 +18,7 @@ from typing import Any
 
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import ctx
-from mitmproxy.connection import Client
+from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
@@ -26,6 +28,8 @@ from mitmproxy.proxy.layers.http._events import RequestData, RequestProtocolErro
 from mitmproxy.proxy.layers.http._http1 import Http1Server, make_error_response
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 
+from addons.inline import InlineStream, LendableConnection
+from addons.internals import MitmproxyChangedError, require_methods
 from appliance.protocol.heads import HEAD_SECONDS_MAX, HEAD_SIZE_BYTES_MAX
 
 HELLO_SIZE_BYTES_MAX = 64 * 1024  # As much as Go takes; mitmproxy reads it anew at every packet.
@@ -37,24 +41,13 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _log = logging.getLogger("https")
 
 
-class MitmproxyChangedError(Exception):
-    """This mitmproxy lacks something that the box relies on."""
-
-    hint = "install the versions of requirements.lock: make run does"
-
-
 def check_internals() -> None:
     """Raise MitmproxyChangedError unless the private names used here are where they were."""
-    wanted = (
-        *((Http1Server, name) for name in ("read_headers", "read_body", "wait", "done", "start")),
-        *((ReceiveBuffer, name) for name in ("maybe_extract_lines", "_extract")),
-        *((HttpLayer, name) for name in ("_handle_event", "event_to_child")),
-        *((ClientTLSLayer, name) for name in ("receive_handshake_data",)),
-        *((Layer, name) for name in ("handle_event",)),
-    )
-    for owner, name in wanted:
-        if not callable(getattr(owner, name, None)):
-            raise MitmproxyChangedError(f"its {owner.__name__} has no {name} any more")
+    require_methods(Http1Server, "read_headers", "read_body", "wait", "done", "start")
+    require_methods(ReceiveBuffer, "maybe_extract_lines", "_extract")
+    require_methods(HttpLayer, "_handle_event", "event_to_child")
+    require_methods(ClientTLSLayer, "receive_handshake_data", "_handle_event")
+    require_methods(Layer, "handle_event")
     if "_paused_event_queue" not in Layer.__annotations__:
         raise MitmproxyChangedError("its Layer has no _paused_event_queue any more")
 
@@ -66,7 +59,22 @@ def find_streams(client: Client) -> Any:
 
 
 class BoundedTLSLayer(ClientTLSLayer):
-    """TLS to a client, refusing a hello that is too large."""
+    """TLS to a client, refusing a hello that is too large, and still while its object is lent."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._held: list[events.Event] = []  # One read and the end at most: see inline.
+
+    def _handle_event(self, event: events.Event) -> Any:
+        if self._is_lent() and _is_of(event, self.conn):
+            self._held.append(event)
+            return
+        yield from super()._handle_event(event)
+        while self._held and not self._is_lent():
+            yield from super()._handle_event(self._held.pop(0))
+
+    def _is_lent(self) -> bool:
+        return isinstance(self.tls, LendableConnection) and self.tls.is_lent
 
     def receive_handshake_data(self, data: bytes) -> Any:
         size_bytes = len(self.recv_buffer) + len(data)
@@ -74,6 +82,10 @@ class BoundedTLSLayer(ClientTLSLayer):
             return False, "the ClientHello is too large"
         is_done, reason = yield from super().receive_handshake_data(data)
         return is_done, reason and reason[:_REASON_LENGTH_MAX]
+
+
+def _is_of(event: events.Event, connection: Connection) -> bool:
+    return isinstance(event, events.ConnectionEvent) and event.connection is connection
 
 
 class _ControlCharacterError(Exception):
@@ -181,6 +193,10 @@ class BoundedHttpLayer(HttpLayer):
             _log.exception("a connection is closed: mitmproxy failed")
             yield commands.CloseConnection(self.context.client)
         self._hold_or_release()
+
+    def make_stream(self, stream_id: int) -> Any:
+        self.streams[stream_id] = InlineStream(self.context.fork(), stream_id)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
 
     def _hold_or_release(self) -> None:
         """Read no more of a body while nobody takes it: mitmproxy would queue it all."""

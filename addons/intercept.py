@@ -19,6 +19,7 @@ from OpenSSL import SSL
 from OpenSSL.SSL import _NoOverlappingProtocols
 
 from addons.guard import BoundedHttpLayer, BoundedTLSLayer, find_streams
+from addons.inline import LendableConnection
 from appliance.certs import Leaf
 from appliance.protocol.heads import HEAD_SECONDS_MAX
 
@@ -26,6 +27,10 @@ _TLS_HANDSHAKE = b"\x16\x03"  # A handshake record of any version (RFC 8446 §5.
 _HTTP1 = b"http/1.1"
 # AES-128 first: the bytes are public, and it costs a third less than AES-256.
 _CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+_OLD_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # Of TLS 1.2.
+# OpenSSL's SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name: with it, each
+# call seals one record.
+_PARTIAL_WRITE = 1
 
 
 class Intercept(tlsconfig.TlsConfig):
@@ -44,6 +49,7 @@ class Intercept(tlsconfig.TlsConfig):
         self._leaf = leaf
         self._is_allowed = is_allowed
         self._context: tuple[Leaf, SSL.Context] | None = None
+        self._refusing = SSL.Context(SSL.TLS_SERVER_METHOD)  # It has no certificate.
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
 
     def configure(self, updated: set[str]) -> None:
@@ -84,7 +90,7 @@ class Intercept(tlsconfig.TlsConfig):
     def tls_start_client(self, tls_start: TlsData) -> None:
         sni = (tls_start.context.client.sni or "").lower()
         # Never without a connection, even if a leaf cannot be had: mitmproxy would leak the socket.
-        tls_start.ssl_conn = _accept(SSL.Context(SSL.TLS_SERVER_METHOD))
+        tls_start.ssl_conn = _accept(self._refusing)
         if sni in self._names:
             tls_start.ssl_conn = _accept(self._open())
 
@@ -106,7 +112,7 @@ class Intercept(tlsconfig.TlsConfig):
 
 
 def _accept(context: SSL.Context) -> SSL.Connection:
-    connection = SSL.Connection(context)
+    connection = LendableConnection(context)
     connection.set_accept_state()
     return connection
 
@@ -115,6 +121,9 @@ def _make_context(leaf: Leaf) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_tls13_ciphersuites(_CIPHERS)
+    context.set_cipher_list(_OLD_CIPHERS)
+    context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.clear_mode(_PARTIAL_WRITE)
     context.use_certificate(leaf.certificate)
     context.use_privatekey(leaf.private_key)
     context.set_session_id(b"ollama-appliance")

@@ -11,13 +11,14 @@ from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addons.guard import check_internals
+from addons.inline import Inline
 from addons.intercept import Intercept
 from addons.registry import RegistryAddon
 from addons.report import Report
 from appliance.protocol.heads import IDLE_SECONDS_MAX
 
 BACKLOG = 1024  # asyncio's own default of 100 drops a classroom that starts at once.
-DRAIN_SECONDS = 5.0  # What a manifest or the end of a push may take.
+DRAIN_SECONDS = 5.0  # What a manifest may take, the end of a push, or the rest of a body.
 
 _MODE = "reverse:https://origin.invalid"  # The address is each request's own, see origin.py.
 
@@ -30,6 +31,7 @@ class Proxy:
         sockets: Sequence[socket.socket],
         intercept: Intercept,
         registry: RegistryAddon,
+        inline: Inline,
         *,
         trusted_roots: str,
     ) -> None:
@@ -40,7 +42,7 @@ class Proxy:
         check_internals()
         self._sockets = sockets
         self._passages = registry.passages
-        self._addons = (core.Core(), intercept, registry, Report())
+        self._addons = (core.Core(), intercept, registry, inline, Report())
         self._trusted_roots = trusted_roots
         self._proxyserver = proxyserver.Proxyserver()
         self._servers: list[asyncio.Server] = []

@@ -6,6 +6,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tls import TlsData
 
 from addons.flows import read_request, write_answer
+from addons.inline import Inline
 from addons.origin import OriginRoute
 from addons.passages import Passages
 from appliance.policy.addresses import AddressRefusedError
@@ -18,10 +19,11 @@ from appliance.upstream.resolver import NameUnresolvableError
 class RegistryAddon:
     """Answers what the registry answers and passes on what it passes through."""
 
-    def __init__(self, registry: Registry, origin: OriginRoute) -> None:
+    def __init__(self, registry: Registry, origin: OriginRoute, inline: Inline) -> None:
         self._registry = registry
         self._origin = origin
         self.passages = Passages()
+        self._inline = inline
 
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         if flow.error is not None:
@@ -44,9 +46,12 @@ class RegistryAddon:
                 write_answer(flow, answer)
             case PassThrough():
                 await self._pass(flow)
-            case BlobAnswer() as answer:
-                answer.reader.close()
-                raise AssertionError("bodies leave by redirect where TLS is spoken")
+            case BlobAnswer(status, fields, reader):
+                write_answer(flow, Answer(status, fields))
+                if flow.response is None:
+                    reader.close()  # The request was cut off.
+                else:
+                    self._inline.attach(flow, reader)
 
     def request(self, flow: http.HTTPFlow) -> None:
         self.passages.note_asked(flow)

@@ -129,6 +129,7 @@ def make_registry(
     web_port: int,
     tls_port: int,
     is_blob_host_offered: Callable[[Request], bool],
+    can_send_inline: bool,
     now: Callable[[], float],
 ) -> Registry:
     """The registry that all doors speak for; the ports are what blob URLs name."""
@@ -147,6 +148,7 @@ def make_registry(
         tls_port=tls_port,
         is_blob_host_offered=is_blob_host_offered,
         now=now,
+        can_send_inline=can_send_inline,
     )
     return Registry(cache, blobs)
 

@@ -34,10 +34,12 @@ def make_checkup(
     tls_port: int,
     budget: Callable[[], Budget],
     is_known: Callable[[], bool],
+    inline_trouble: str,
 ) -> Checkup:
     """Put the checks together; none is listed that is not run.
 
-    `is_known` tells whether the registry's true address was ever learnt.
+    `is_known` tells whether the registry's true address was ever learnt; `inline_trouble` is what
+    was found at start to keep bodies from leaving over TLS, or "".
     """
     address = find_address(config)
     self_pull = SelfPull(
@@ -59,6 +61,7 @@ def make_checkup(
             ),
             "blobs": blob_host.check,
             "ca": lambda: look_at_dates(authority, leaf, datetime.now(UTC)),
+            "inline": lambda: look_at_inline(inline_trouble),
         },
     )
 
@@ -109,6 +112,11 @@ def look_at_dates(authority: Authority, leaf: LeafKeeper, now: datetime) -> Chec
     if until - now < EXPIRY_NOTICE:
         return Check(is_ok=False, detail=f"the CA expires on {until:%Y-%m-%d}: replace it")
     return Check(is_ok=True, detail=f"valid until {until:%Y-%m-%d}")
+
+
+def look_at_inline(trouble: str) -> Check:
+    """Whether blobs can leave over https, as was found at start."""
+    return Check(is_ok=not trouble, detail=trouble or "blobs can leave over https, too")
 
 
 def _asker(

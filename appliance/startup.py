@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from addons.guard import MitmproxyChangedError
+from addons.inline import Inline, find_trouble
 from addons.intercept import Intercept
+from addons.internals import MitmproxyChangedError
 from addons.master import Proxy
 from addons.origin import OriginRoute
 from addons.registry import RegistryAddon
@@ -107,6 +108,7 @@ class Engine:
     pumps: Pumps
     registry: Registry
     pseudonym: str
+    inline_trouble: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         tls_port=ground.tls.port,
         budget=engine.cache.janitor.budget,
         is_known=lambda: bool(engine.resolver.last_known(config.origin.name)),
+        inline_trouble=engine.inline_trouble,
     )
     box = Box(ground, engine, checkup, _make_facts(ground, engine, checkup))
     await _open_doors(stack, box)
@@ -207,6 +210,8 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
     await stack.enter_async_context(cache)
     pumps = await stack.enter_async_context(Pumps())
     blob_host = _make_blob_host(ground, responder)
+    if trouble := find_trouble():
+        say(f"note: {trouble}")
     registry = make_registry(
         config,
         cache,
@@ -216,9 +221,12 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
         is_blob_host_offered=lambda request: blob_host.is_offered(
             request.client_address, request.dialled
         ),
+        can_send_inline=not trouble,
         now=time.time,
     )
-    return Engine(responder, blob_host, resolver, origin, cache, pumps, registry, pseudonym)
+    return Engine(
+        responder, blob_host, resolver, origin, cache, pumps, registry, pseudonym, trouble
+    )
 
 
 def _make_blob_host(ground: Ground, responder: DnsResponder | None) -> BlobHost:
@@ -293,11 +301,13 @@ async def _open_doors(stack: AsyncExitStack, box: Box) -> None:
         engine.pseudonym,
         config.origin.proxy,
     )
+    inline = Inline(engine.pumps)
     await stack.enter_async_context(
         Proxy(
             ground.tls.sockets,
             Intercept(frozenset({config.origin.name}), ground.leaf.current, is_allowed),
-            RegistryAddon(engine.registry, route),
+            RegistryAddon(engine.registry, route, inline),
+            inline,
             trusted_roots=find_roots(config),
         )
     )

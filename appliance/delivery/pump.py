@@ -1,14 +1,15 @@
 """Threads that own a socket while a body leaves the box.
 
 Theory of operation. Moving a blob is one system call after another that may block on a cold
-disk, so it happens outside the event loop, in a few threads with an epoll each. A job is a
-socket, a file and a queue of spans: the loop appends spans as they become readable, the thread
-sends them with sendfile, parks the job when its queue is empty, and takes turns between jobs after
-TURN_BYTES_MAX each. A job ends when its last span is out, when the peer is gone, or when nothing
-has moved for too long; a body that ends early is the caller's to cut short, never to pad.
+disk, so it happens outside the event loop, in a few threads with an epoll each. A job is an
+outlet (a socket in the clear, or one with a TLS session), a file and a queue of spans: the loop
+appends spans as they become readable, the thread sends them through the outlet, parks the job when
+its queue is empty, and takes turns between jobs after TURN_BYTES_MAX each. A job ends when its last
+span is out, when the peer is gone, or when nothing has moved for too long; a body that ends early
+is the caller's to cut short, never to pad.
 
     loop:    submit ── feed ── feed ── end ─────────▶ await done
-    thread:          epoll ── sendfile ── park ── sendfile ── close, done
+    thread:          epoll ── send ── park ── send ── close, done
 
 The queue is a deque: one side appends and the other pops, which the interpreter keeps atomic. A
 feed wakes the thread only if the job is parked; the thread marks it parked before it looks at the
@@ -22,22 +23,42 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import Protocol
 
+from appliance.delivery.plain import PlainOutlet
+from appliance.delivery.tls import CHUNK_BYTES
 from appliance.protocol.ranges import Span
 
 THREADS = 3  # One may wait for a cold disk and one for another while the third serves the rest.
 TURN_BYTES_MAX = 4 * 1024 * 1024  # What a job may send before the next has its turn.
-CALL_BYTES_MAX = 1024 * 1024  # A sendfile this long holds no lock and fits in any socket's buffer.
 STALL_SECONDS_MAX = 60.0  # A client that takes nothing for so long has gone without a word.
 PARKED_SECONDS_MAX = 60.0  # Past 30 s without a byte Ollama has started the part anew.
 _BEAT_SECONDS = 1.0  # How often stalled jobs are looked for.
 
 
+class Outlet(Protocol):
+    """A client's socket and how a file's bytes leave by it; the pump thread's while a job lasts."""
+
+    out_fd: int
+    gone_events: int  # Those of epoll that say that nobody listens any more.
+
+    def send(self, file_fd: int, position: int, count: int, buffer: memoryview) -> int:
+        """Send some of the next `count` bytes of a file; return how many of them are out.
+
+        0 says that bytes moved and none of the file's is out yet: the next call goes on from the
+        same `position`. `buffer` is the thread's own, for as long as the call. Raises
+        BlockingIOError when the socket is full, EOFError where the file ends too early, and
+        OSError when no more will ever leave.
+        """
+        ...
+
+
 class _Job:
     """A body under way. Fields are the thread's once submitted, but for the marked ones."""
 
-    def __init__(self, out_fd: int, file_fd: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.out_fd = out_fd
+    def __init__(self, outlet: Outlet, file_fd: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.outlet = outlet
+        self.out_fd = outlet.out_fd
         self.file_fd = file_fd
         self.queue: deque[Span] = deque()  # Shared: appended by the loop, popped by the thread.
         self.is_ended = False  # The loop's: no span will follow.
@@ -66,6 +87,7 @@ class _PumpThread(threading.Thread):
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._arrived: deque[_Job] = deque()
         self._jobs: dict[int, _Job] = {}
+        self._buffer = memoryview(bytearray(CHUNK_BYTES))
         self._is_stopping = False
         self._is_closed = False
         self._closing = threading.Lock()  # A wake must not write to a descriptor given away.
@@ -115,15 +137,15 @@ class _PumpThread(threading.Thread):
                 continue  # Released before its wake was read.
             if job.out_fd not in self._jobs:
                 self._jobs[job.out_fd] = job
-                self._epoll.register(job.out_fd, select.EPOLLOUT)
+                self._epoll.register(job.out_fd, select.EPOLLOUT | job.outlet.gone_events)
             elif job.is_parked or job.is_aborted:
-                self._epoll.modify(job.out_fd, select.EPOLLOUT)
+                self._epoll.modify(job.out_fd, select.EPOLLOUT | job.outlet.gone_events)
             job.is_parked = False
 
     def _turn(self, job: _Job, events: int) -> None:
         try:
-            is_over = job.is_aborted or bool(events & select.EPOLLERR) or self._send(job)
-        except OSError:  # The peer is gone, or the disk is: either way no more will come.
+            is_over = job.is_aborted or bool(events & job.outlet.gone_events) or self._send(job)
+        except (OSError, EOFError):  # The peer is gone, or the disk is: no more will come.
             is_over = True
         if is_over:
             self._release(job)
@@ -136,13 +158,11 @@ class _PumpThread(threading.Thread):
                 return self._park(job)
             span = job.queue[0]
             position = max(job.position, span.start)
-            count = min(CALL_BYTES_MAX, span.stop - position)
+            count = span.stop - position
             try:
-                sent = os.sendfile(job.out_fd, job.file_fd, position, count)
+                sent = job.outlet.send(job.file_fd, position, count, self._buffer)
             except BlockingIOError:
                 return False
-            if sent == 0:
-                raise OSError("the file is shorter than its record says")
             job.sent_bytes += sent
             job.position = position + sent
             job.moved_at = time.monotonic()
@@ -159,7 +179,7 @@ class _PumpThread(threading.Thread):
             return False
         if job.is_ended:
             return not job.queue
-        self._epoll.modify(job.out_fd, 0)
+        self._epoll.modify(job.out_fd, job.outlet.gone_events)
         job.moved_at = time.monotonic()
         return False
 
@@ -195,14 +215,18 @@ class Pumps:
             await asyncio.to_thread(thread.stop)
 
     async def send(self, out_fd: int, file_fd: int, spans: AsyncIterator[Span]) -> int:
-        """Send `spans` of a file to a socket, in order, and return the bytes that went out.
+        """Send `spans` of a file to a socket in the clear: see `send_by`."""
+        return await self.send_by(PlainOutlet(out_fd), file_fd, spans)
+
+    async def send_by(self, outlet: Outlet, file_fd: int, spans: AsyncIterator[Span]) -> int:
+        """Send `spans` of a file through `outlet`, in order; return how many bytes went out.
 
         Fewer than the spans hold means that the peer is gone or took nothing for too long, or that
-        the iterator ended early. Takes ownership of `out_fd` (a duplicate of the client's socket,
-        non-blocking, with nothing left in any buffer before it) and closes it; `file_fd` stays
-        the caller's and must stay open until this returns.
+        the iterator ended early. Takes ownership of the outlet and its socket (a duplicate of the
+        client's, non-blocking, with nothing left in any buffer before it) and closes that;
+        `file_fd` stays the caller's and must stay open until this returns.
         """
-        job = _Job(out_fd, file_fd, asyncio.get_running_loop())
+        job = _Job(outlet, file_fd, asyncio.get_running_loop())
         thread = min(self._threads, key=lambda each: each.load)
         thread.wake(job)
         try:

@@ -77,7 +77,8 @@ class Circumstances:
     """How a request came, and what can be had for it.
 
     `dialled_by_address`: it names the box by the very address that a plain Location would name.
-    `missed`: what this client was given lately, and never fetched from.
+    `missed`: what this client was given lately, and never fetched from. `can_send_inline`: bodies
+    can leave over TLS.
     """
 
     door: Door
@@ -85,6 +86,7 @@ class Circumstances:
     is_blob_host_offered: bool = False
     is_origin_reachable: bool = True
     missed: frozenset[Delivery] = frozenset()
+    can_send_inline: bool = True
 
 
 def choose_delivery(
@@ -119,6 +121,8 @@ def _offered(
         ruled_out.add(Delivery.REDIRECT)
     if not circumstances.is_blob_host_offered:
         ruled_out.add(Delivery.TLS)
+    if not circumstances.can_send_inline:
+        ruled_out |= {Delivery.TLS, Delivery.LOCATION, Delivery.INLINE}
     row = _accepted_after_https(policy, client)
     return tuple(delivery for delivery in row if delivery not in ruled_out)
 

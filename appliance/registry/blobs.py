@@ -14,7 +14,7 @@ from appliance.policy.delivery import (
 )
 from appliance.policy.grants import GRANT_SECONDS, Grant, format_grant, is_valid, read_grant
 from appliance.protocol.digest import Digest, parse_digest
-from appliance.protocol.errors import BlobUnknown, Denied, DigestInvalid
+from appliance.protocol.errors import BlobUnknown, Denied, DigestInvalid, Unavailable
 from appliance.protocol.fields import format_authority, format_cache_status
 from appliance.protocol.ranges import Span, format_content_range, parse_range
 from appliance.protocol.reference import Repository
@@ -33,7 +33,8 @@ class BlobRoutes:
 
     `address` is the operator's (`box.address`), "" for the one each client dialled; `port` is where
     the plain door listens, `tls_port` where the blob host is reached. `is_blob_host_offered` tells
-    whether there is evidence that whoever sent a request reaches the blob host.
+    whether there is evidence that whoever sent a request reaches the blob host; `can_send_inline`
+    that bodies can be sent over TLS at all.
     """
 
     cache: Cache
@@ -45,6 +46,7 @@ class BlobRoutes:
     tls_port: int
     is_blob_host_offered: Callable[[Request], bool]
     now: Callable[[], float]
+    can_send_inline: bool = True
     _used_at: dict[tuple[Digest, int], float] = field(default_factory=dict)
 
     async def answer_size(self, request: Request, repository: Repository, digest: Digest) -> Reply:
@@ -63,6 +65,7 @@ class BlobRoutes:
             request.door,
             dialled_by_address=request.host == (self.address or request.dialled),
             is_blob_host_offered=is_reached,
+            can_send_inline=self.can_send_inline,
             is_origin_reachable=is_origin_reachable,
         )
         return choose_delivery(self.policy, request.client, circumstances)
@@ -102,7 +105,12 @@ class BlobRoutes:
         return await self.answer_body(request, grant.repository, digest)
 
     async def answer_body(self, request: Request, repository: Repository, digest: Digest) -> Reply:
-        """The blob's bytes, whole or the range asked for. Raises RangeNotSatisfiable."""
+        """The blob's bytes, whole or the range asked for.
+
+        Raises RangeNotSatisfiable, and Unavailable where the door cannot send them.
+        """
+        if request.door is not Door.HTTP and not self.can_send_inline:
+            raise Unavailable("this box sends blobs over http only: see its log")
         size_bytes = await self.cache.find_blob_size(repository, digest)
         if isinstance(size_bytes, Refusal):
             return Answer(size_bytes.status, size_bytes.fields, size_bytes.content)

@@ -117,7 +117,8 @@ class Registry:
             return PassThrough()  # Perhaps a push asks; only the origin knows what is there.
         if request.method == "HEAD":
             return await self.blobs.answer_size(request, repository, digest)
-        if request.door is Door.HTTP and request.range_field is not None:
+        can_answer_here = request.door is Door.HTTP or self.blobs.can_send_inline
+        if request.range_field is not None and can_answer_here:
             return await self.blobs.answer_body(request, repository, digest)
         match self.blobs.choose(request):
             case Delivery.ORIGIN:

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import trustme
 
+from addons.inline import Inline
 from addons.intercept import Intercept
 from addons.master import Proxy
 from addons.origin import OriginRoute
 from addons.registry import RegistryAddon
 from appliance.certs import Authority, Leaf, open_authority
+from appliance.delivery.pump import Pumps
 from appliance.listeners import open_listener
 from tests.fakes.registry import Shop, open_shop
 from tests.fakes.wire import Wire, dial
@@ -117,11 +119,13 @@ def open_door(tmp_path: Path, leaf: Leaf, trusted: ssl.SSLContext, internet: Int
         async with open_shop(tmp_path / "state") as shop:
             route = OriginRoute(url, NAME, resolve, PSEUDONYM, proxy)
             intercept = Intercept(frozenset({NAME}), lambda: leaves[-1], is_allowed)
-            addon = RegistryAddon(shop.registry, route)
-            async with Proxy(
-                listener.sockets, intercept, addon, trusted_roots=internet.roots
-            ) as running:
-                yield Door(running, shop, port, trusted, leaves)
+            async with Pumps(threads=1) as pumps:
+                inline = Inline(pumps)
+                addon = RegistryAddon(shop.registry, route, inline)
+                async with Proxy(
+                    listener.sockets, intercept, addon, inline, trusted_roots=internet.roots
+                ) as running:
+                    yield Door(running, shop, port, trusted, leaves)
 
     return opened
 

@@ -9,6 +9,7 @@ from mitmproxy import ctx
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addons import guard, master
+from addons.internals import MitmproxyChangedError
 from appliance.protocol.heads import HEAD_SIZE_BYTES_MAX
 from tests.addons.conftest import NAME, Door, OpenDoor, request
 from tests.fakes.corpus import AMBIGUOUS, GARBAGE, requests_of_any_kind
@@ -249,5 +250,5 @@ def test_the_internals_are_where_they_were() -> None:
 def test_a_mitmproxy_that_changed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(Http1Server, "read_headers")
     monkeypatch.setattr(Http1Server.__mro__[1], "read_headers", None)
-    with pytest.raises(guard.MitmproxyChangedError, match="read_headers"):
+    with pytest.raises(MitmproxyChangedError, match="read_headers"):
         guard.check_internals()

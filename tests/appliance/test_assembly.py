@@ -140,6 +140,7 @@ async def test_the_registry_is_told_of_the_operator_s_choices(
         web_port=8081,
         tls_port=8443,
         is_blob_host_offered=lambda request: True,
+        can_send_inline=False,
         now=Clock(),
     ).blobs
     assert blobs.policy.refuse_private_from == (0, 40, 0)
@@ -147,6 +148,7 @@ async def test_the_registry_is_told_of_the_operator_s_choices(
     assert blobs.policy.urls is Urls.PLAIN
     assert (blobs.blob_host, blobs.tls_port) == ("ollama-blobs.home.arpa", 8443)
     assert (blobs.address, blobs.port, blobs.secret) == ("10.0.0.9", 8081, b"s" * 32)
+    assert not blobs.can_send_inline
 
 
 async def test_a_part_of_the_disk_is_a_part_of_its_size(

@@ -227,6 +227,15 @@ def test_what_the_operator_rules_out_is_never_told(
 
 
 @given(policies, agents, circumstances)
+def test_a_box_that_cannot_send_over_tls_names_no_such_url(
+    policy: DeliveryPolicy, user_agent: str, came: Circumstances
+) -> None:
+    told = choose_delivery(policy, parse_client(user_agent), replace(came, can_send_inline=False))
+    if came.door is not Door.HTTP:
+        assert told in (Delivery.REDIRECT, Delivery.ORIGIN, Delivery.REFUSE)
+
+
+@given(policies, agents, circumstances)
 def test_in_the_clear_everybody_is_served_by_the_box(
     policy: DeliveryPolicy, user_agent: str, came: Circumstances
 ) -> None:

@@ -183,10 +183,19 @@ async def test_a_redirect_starts_no_fill(registry: Registry, source: FakeSource)
     assert source.asked == ["GET manifest"]
 
 
-async def test_a_range_by_https_is_redirected_too(registry: Registry) -> None:
+async def test_a_range_by_https_is_sent_at_once_where_the_door_can(registry: Registry) -> None:
     await answered(registry, BY_HTTPS)
     request = replace(BY_HTTPS, target=BLOB, user_agent=CURL, range_field="bytes=5-")
+    assert await body_of(await registry.answer(request)) == CONTENT[5:]
+    registry.blobs.can_send_inline = False
     assert (await answered(registry, request)).status == 307
+    target = (
+        (await answered(registry, request))
+        .fields["Location"]
+        .removeprefix("http://192.168.1.5:8080")
+    )
+    by_grant = replace(request, target=target)
+    assert (await answered(registry, by_grant)).status == 503
 
 
 async def test_a_newer_client_by_https_goes_on_to_the_origin(

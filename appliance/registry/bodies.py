@@ -1,0 +1,50 @@
+"""The body of a BlobAnswer, whichever door sends it: what comes from a file, then what does not.
+
+Once the head is out, trouble has one expression only: the connection closes short of
+Content-Length. The client sees an unexpected end, keeps what came and asks for the rest.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from appliance.cache.readers import Reader
+from appliance.protocol.ranges import Span
+from appliance.upstream.source import OriginUnreachableError
+
+
+class Exit(Protocol):
+    """How a door sends the bytes of one body. Both raise ConnectionError if the client is gone."""
+
+    async def send_spans(self, file_fd: int, spans: AsyncIterator[Span]) -> int:
+        """Send spans of a file in order; return how many bytes went out."""
+        ...
+
+    async def write(self, chunk: bytes) -> None:
+        """Send a chunk, and wait while the client takes no more."""
+        ...
+
+
+async def send_body(reader: Reader, way_out: Exit) -> bool:
+    """Whether the whole span went out; if not, the caller cuts the connection.
+
+    Counts what went out. The reader stays the caller's to close.
+    """
+    sent = 0
+    if reader.file_fd is not None:
+        sent = await way_out.send_spans(reader.file_fd, reader.spans())
+        reader.note_sent(sent)
+    if sent < reader.span.size_bytes and reader.is_streamable():
+        sent += await _stream(reader, way_out, reader.span.start + sent)
+    return sent == reader.span.size_bytes
+
+
+async def _stream(reader: Reader, way_out: Exit, start: int) -> int:
+    sent = 0
+    try:
+        async for chunk in reader.chunks(start):
+            await way_out.write(chunk)
+            sent += len(chunk)
+            reader.note_sent(len(chunk))
+    except OriginUnreachableError:
+        return sent
+    return sent
