@@ -61,7 +61,7 @@ async def test_a_box_says_what_it_is_does_and_wants(tmp_path: Path) -> None:
         assert (code, document["status"]) == (200, "healthy")
         assert {each["ok"] for each in document["checks"].values()} == {True}
         assert set(document["checks"]) == {
-            "dns", "proxy", "web", "index", "disk", "upstream", "ca", "inline",
+            "dns", "proxy", "web", "index", "disk", "upstream", "ca", "inline", "blobs",
         }  # fmt: skip
         assert await gives([LOOPBACK], (LOOPBACK, box.config.dns.port), REGISTRY)
     assert box.said[-1].startswith("stopping: ")
