@@ -23,7 +23,10 @@ PREFIX = "/api/v1/"
 CALL_SECONDS = 10.0  # A status takes milliseconds; past this the box hangs.
 STOP_SECONDS = 1.0  # What an answer under way may still take when the box stops.
 
+BODY_SIZE_BYTES_MAX = 64 * 1024  # A wish is a few words.
+
 type Ask = Callable[[], Awaitable[Any]]
+type Deed = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 
 class BoxNotRunningError(Exception):
@@ -38,16 +41,32 @@ class BoxPuzzledError(BoxNotRunningError):
     hint = "is it of this version? restart it, or see its log"
 
 
-class Control:
-    """Serves questions about the box, each by its name. Use with `async with`."""
+class BoxRefusesError(Exception):
+    """The box will not do what was wished for; `hint` says what to type instead."""
 
-    def __init__(self, state_dir: Path, questions: Mapping[str, Ask]) -> None:
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.hint = hint
+
+
+class Control:
+    """Serves questions about the box (GET) and does deeds (POST), each by its name.
+
+    A deed's exception that has a `hint` is an answer; any other is a failure of the box. Use with
+    `async with`.
+    """
+
+    def __init__(
+        self, state_dir: Path, questions: Mapping[str, Ask], deeds: Mapping[str, Deed] | None = None
+    ) -> None:
         self._path = state_dir / SOCKET_NAME
         self._questions = questions
+        self._deeds = deeds or {}
 
     async def __aenter__(self) -> "Control":
-        app = web.Application(client_max_size=1)
+        app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX)
         app.router.add_get(PREFIX + "{question}", self._answer)
+        app.router.add_post(PREFIX + "{deed}", self._perform)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
         await self._runner.setup()
         assert self._runner.server is not None, "it is set up"
@@ -67,6 +86,18 @@ class Control:
         if ask is None:
             raise web.HTTPNotFound(text=f"this box answers: {', '.join(self._questions)}\n")
         return web.json_response(await ask())
+
+    async def _perform(self, request: web.Request) -> web.Response:
+        deed = self._deeds.get(request.match_info["deed"])
+        if deed is None:
+            raise web.HTTPNotFound(text=f"this box does: {', '.join(self._deeds)}\n")
+        try:
+            return web.json_response(await deed(await request.json()))
+        except Exception as fault:
+            if not hasattr(fault, "hint"):
+                raise
+            told = {"error": str(fault), "hint": fault.hint}
+            return web.json_response(told, status=HTTPStatus.CONFLICT)
 
 
 def _listen_privately(path: Path) -> socket.socket:
@@ -118,6 +149,33 @@ async def ask_box(state_dir: Path, question: str) -> Any:
             return json.loads(await reply.read())
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise BoxNotRunningError(f"no box answers at {state_dir / SOCKET_NAME}") from error
+
+
+async def wish_of_box(state_dir: Path, deed: str, wish: Mapping[str, Any]) -> Any:
+    """Have the running box do something, however long that takes; its answer as parsed JSON.
+
+    Raises:
+        BoxRefusesError: it will not, and says why.
+        BoxNotRunningError: no box runs on this state directory, or it went away meanwhile.
+        BoxPuzzledError: it does not know how, or fails at it.
+    """
+    try:
+        async with (
+            _open_session(state_dir / SOCKET_NAME, aiohttp.ClientTimeout(total=None)) as session,
+            session.post(f"http://box{PREFIX}{deed}", json=dict(wish)) as reply,
+        ):
+            if reply.status == HTTPStatus.CONFLICT:
+                raise BoxRefusesError(**_read_refusal(await reply.read()))
+            if reply.status != HTTPStatus.OK:
+                raise BoxPuzzledError(f"the box answers {reply.status} to {deed!r}")
+            return json.loads(await reply.read())
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise BoxNotRunningError(f"no box answers at {state_dir / SOCKET_NAME}") from error
+
+
+def _read_refusal(body: bytes) -> dict[str, str]:
+    told = json.loads(body)
+    return {"reason": told["error"], "hint": told["hint"]}
 
 
 @asynccontextmanager

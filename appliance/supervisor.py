@@ -23,6 +23,7 @@ from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.health import judge_health
 from appliance.protocol.fields import format_authority
 from appliance.startup import Box, Say, start
+from appliance.upkeep import Upkeep
 from appliance.upstream.resolver import NameUnresolvableError
 from appliance.web.models import describe_model
 from appliance.web.next_steps import describe_next_steps
@@ -51,7 +52,7 @@ async def _run(config: Config, say: Say) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         box = await start(stack, config, say)
-        await stack.enter_async_context(Control(box.ground.store.root, make_questions(box)))
+        await stack.enter_async_context(make_control(box))
         async with asyncio.TaskGroup() as group:
             chores = [group.create_task(each) for each in _chores(box, say)]
             await stopping.wait()
@@ -121,6 +122,13 @@ def _resume(box: Box, say: Say) -> None:
     count = 0 if box.ground.config.cache.offline else box.engine.cache.resume()
     if count:
         say(f"going on with {count} unfinished download{'s' if count > 1 else ''}")
+
+
+def make_control(box: Box) -> Control:
+    """The door by which the verbs reach this box."""
+    store = box.ground.store
+    upkeep = Upkeep(store, box.engine.cache.janitor)
+    return Control(store.root, make_questions(box), upkeep.deeds())
 
 
 def make_questions(box: Box) -> Mapping[str, Callable[[], Awaitable[Any]]]:

@@ -10,7 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from appliance import __version__
-from appliance.cli import blob_address, ca, check, demo, models, run, status
+from appliance.cli import (
+    blob_address,
+    ca,
+    check,
+    demo,
+    evict,
+    gc,
+    models,
+    pin,
+    rm,
+    run,
+    status,
+    verify,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +52,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--config", type=Path, metavar="FILE", help="read FILE instead of appliance.conf"
     )
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
-    for verb in (run, status, models, check, ca, blob_address, demo):
+    verbs = (
+        *(run, status, models, pin, rm, evict, gc, verify),
+        *(check, ca, blob_address, demo),
+    )
+    for verb in verbs:
         verb.add_parser(subparsers)
     return parser

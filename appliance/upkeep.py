@@ -1,0 +1,126 @@
+"""What an operator may do to the models: on a running box by its control socket, else by its lock.
+
+Each deed takes a wish, a small JSON object, and answers with another.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from appliance.cache.janitor import Janitor
+from appliance.cache.tally import Tally
+from appliance.control import BoxNotRunningError, BoxPuzzledError, Deed, wish_of_box
+from appliance.policy.eviction import Budget, Eviction
+from appliance.protocol.errors import NameInvalid
+from appliance.protocol.reference import Reference, format_model_name, parse_model_name
+from appliance.store.store import Store, open_store
+from appliance.upstream.builtin import BuiltinSource
+
+
+class ModelNameError(Exception):
+    """What was typed names no model."""
+
+    hint = "a name is such as llama3.2, llama3.2:1b, or someone/model:tag"
+
+
+class Upkeep:
+    """The deeds, on an open store."""
+
+    def __init__(self, store: Store, janitor: Janitor) -> None:
+        self._store = store
+        self._janitor = janitor
+
+    def deeds(self) -> Mapping[str, Deed]:
+        """Each by the verb that it is for."""
+        return {
+            "pin": self.pin,
+            "unpin": self.unpin,
+            "rm": self.remove,
+            "evict": self.evict,
+            "gc": self.collect,
+            "verify": self.verify,
+        }
+
+    async def pin(self, wish: Mapping[str, Any]) -> Any:
+        """Pin `model`; a model may be pinned before it is here."""
+        reference = read_model(wish["model"])
+        await asyncio.to_thread(self._store.pin, reference)
+        rows = await asyncio.to_thread(self._store.models)
+        return {"held": any(row.reference == reference for row in rows)}
+
+    async def unpin(self, wish: Mapping[str, Any]) -> Any:
+        """Unpin `model`."""
+        reference = read_model(wish["model"])
+        was_pinned = str(reference) in await asyncio.to_thread(self._store.pins)
+        await asyncio.to_thread(self._store.unpin, reference)
+        return {"was_pinned": was_pinned}
+
+    async def remove(self, wish: Mapping[str, Any]) -> Any:
+        """Let go of `model`."""
+        reference = read_model(wish["model"])
+        return describe(await self._janitor.remove(reference, dry_run=wish["dry_run"]))
+
+    async def evict(self, wish: Mapping[str, Any]) -> Any:
+        """Let go of `bytes` of what was not pulled for longest."""
+        return describe(await self._janitor.evict(wish["bytes"], dry_run=wish["dry_run"]))
+
+    async def collect(self, wish: Mapping[str, Any]) -> Any:
+        """Let go of what nothing names."""
+        return describe(await self._janitor.collect(dry_run=wish["dry_run"]))
+
+    async def verify(self, wish: Mapping[str, Any]) -> Any:  # A deed's shape.
+        """Read every byte and tell what is wrong."""
+        report = await asyncio.to_thread(self._store.verify)
+        return {
+            "problems": list(report.problems),
+            "blob_count": report.blob_count,
+            "read_bytes": report.read_size_bytes,
+        }
+
+
+def perform(state_dir: Path, verb: str, wish: Mapping[str, Any]) -> Any:
+    """Have the running box do it; with none running, take its lock and do it here. Blocks.
+
+    Raises:
+        BoxRefusesError: it will not; any fault of the store or the janitor likewise, done here.
+    """
+    try:
+        return asyncio.run(wish_of_box(state_dir, verb, wish))
+    except BoxPuzzledError:
+        raise
+    except BoxNotRunningError:
+        if not state_dir.exists():
+            raise
+    with open_store(state_dir) as store:
+        return asyncio.run(Upkeep(store, make_janitor(store)).deeds()[verb](wish))
+
+
+def make_janitor(store: Store) -> Janitor:
+    """A janitor of a store that no box has open: nothing is being filled, nobody counts."""
+    return Janitor(
+        store,
+        budget=lambda: Budget(min_free_bytes=0, max_size_bytes=0),
+        filling=tuple,
+        own=BuiltinSource().digests,
+        tally=Tally(),
+    )
+
+
+def read_model(text: object) -> Reference:
+    """The model that a wish names. Raises ModelNameError."""
+    try:
+        return parse_model_name(str(text))
+    except NameInvalid as error:
+        raise ModelNameError(f"{text!r} is no model's name") from error
+
+
+def describe(eviction: Eviction) -> dict[str, Any]:
+    """An eviction as JSON; `models` are the names that go."""
+    names = {format_model_name(name) for each in eviction.holdings for name in each.names}
+    return {
+        "models": sorted(names),
+        "manifests": len(eviction.holdings),
+        "blobs": len(eviction.blobs),
+        "freed_bytes": eviction.freed_bytes,
+    }
