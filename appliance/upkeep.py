@@ -93,7 +93,11 @@ def perform(state_dir: Path, verb: str, wish: Mapping[str, Any]) -> Any:
         if not state_dir.exists():
             raise
     with open_store(state_dir) as store:
-        return asyncio.run(Upkeep(store, make_janitor(store)).deeds()[verb](wish))
+        return asyncio.run(_perform_here(store, verb, wish))
+
+
+async def _perform_here(store: Store, verb: str, wish: Mapping[str, Any]) -> Any:
+    return await Upkeep(store, make_janitor(store)).deeds()[verb](wish)
 
 
 def make_janitor(store: Store) -> Janitor:
