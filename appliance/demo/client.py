@@ -7,14 +7,18 @@ partial downloads in it, so a pull that was interrupted goes on in the next one.
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from appliance.demo.chunks import ChunkedDownload, make_token
 from appliance.demo.conversation import Conversation, Identity, PullError
 from appliance.demo.download import BlobResult, Download, Progress
 from appliance.demo.habits import Habits, Surroundings
 from appliance.demo.lifeline import Lifeline
+from appliance.demo.models import TENSOR_TYPE
 from appliance.demo.targets import Targets
+from appliance.demo.tensors import TensorPull
 from appliance.demo.urls import Url, WireError, parse_url
 from appliance.demo.wire import Dialer
 from appliance.protocol.digest import Digest, digest_of
@@ -71,6 +75,7 @@ class Client:
     ) -> None:
         self._directory = directory
         self._habits = habits or Habits()
+        self._surroundings = surroundings
         self._dialer = Dialer(surroundings, self._habits.pace)
         self._identity = identity
         self._lifeline = Lifeline()
@@ -103,11 +108,11 @@ class Client:
         began = time.monotonic()
         host, reference = split_name(name)
         base = parse_url(f"{'http' if insecure else 'https'}://{host}/v2/{reference.repository}")
-        agent = self._habits.user_agent
-        with Conversation(self._dialer, agent, self._lifeline, self._identity) as talk:
+        agent, identity = self._habits.user_agent, self._identity
+        token = make_token(identity) if identity and self._habits.has_chunksums else None
+        with Conversation(self._dialer, agent, self._lifeline, identity, token) as talk:
             content = self._fetch_manifest(base, reference, talk)
-            listed = _blobs_of(content)
-            results = [self._fetch_blob(base, each, talk, progress or _silent) for each in listed]
+            results = self._fetch_all(base, _blobs_of(content), talk, progress or _silent)
         checked = tuple(self._verified(each) for each in results)
         self._write_manifest(self.manifest_path(name), content)
         return Pull(digest_of(content), time.monotonic() - began, checked)
@@ -121,6 +126,24 @@ class Client:
         except (PullError, WireError) as error:
             raise PullError(f"pull model manifest: {error}") from error
 
+    def _fetch_all(
+        self, base: Url, listed: Sequence[Descriptor], talk: Conversation, progress: Progress
+    ) -> list[BlobResult]:
+        has_tensors = any(each.media_type == TENSOR_TYPE for each in listed)
+        if not has_tensors or self._habits.has_chunksums:
+            return [self._fetch_blob(base, each, talk, progress) for each in listed]
+        dialer = self._dialer
+        if not self._habits.is_newest:  # Until then this path looks at no proxy.
+            around = replace(self._surroundings, https_proxy=None)
+            dialer = Dialer(around, self._habits.pace)
+        targets = Targets(dialer, self._habits, base)
+        return TensorPull(
+            base, self._path_of, dialer, targets, self._habits, self._lifeline, progress
+        ).run(listed)
+
+    def _path_of(self, descriptor: Descriptor) -> Path:
+        return self.blob_path(descriptor.digest)
+
     def _fetch_blob(
         self, base: Url, descriptor: Descriptor, talk: Conversation, progress: Progress
     ) -> BlobResult:
@@ -131,11 +154,14 @@ class Client:
             progress(digest, size_bytes, size_bytes)
             return BlobResult(digest, size_bytes, was_present=True)
         path.parent.mkdir(parents=True, exist_ok=True)
+        habits, lifeline = self._habits, self._lifeline
         url = parse_url(f"{base}/blobs/{digest}")
+        targets = Targets(self._dialer, habits, url)
         try:
-            return Download(
-                url, digest, path, talk, self._dialer, self._habits, self._lifeline, progress
-            ).run()
+            if habits.has_chunksums:
+                chunked = ChunkedDownload(base, path, talk, targets, habits, lifeline, progress)
+                return chunked.run(descriptor)
+            return Download(url, digest, path, talk, targets, habits, lifeline, progress).run()
         except WireError as error:
             raise PullError(str(error)) from error
 

@@ -11,18 +11,17 @@ import os
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.demo.conversation import Conversation, DeadlineError, PullError
 from appliance.demo.habits import DIRECT_URL_SECONDS, TRIES_MAX, Habits
-from appliance.demo.lifeline import InterruptedPullError, Lifeline
+from appliance.demo.lifeline import Lifeline
 from appliance.demo.parts import Part, PartFiles, plan_parts
 from appliance.demo.targets import Targets
 from appliance.demo.transfer import Means, Tally, fetch_part
 from appliance.demo.urls import Url, WireError
-from appliance.demo.wire import Dialer, StalledError, UnexpectedEofError
+from appliance.demo.wire import StalledError, UnexpectedEofError
 from appliance.protocol.digest import Digest
 
 BACKOFF_STEP_SECONDS = 0.01  # The n-th retry for a direct URL waits n² of these,
@@ -57,7 +56,7 @@ class Download:
         digest: Digest,
         path: Path,
         conversation: Conversation,
-        dialer: Dialer,
+        targets: Targets,
         habits: Habits,
         lifeline: Lifeline,
         progress: Progress,
@@ -69,7 +68,7 @@ class Download:
         self._habits = habits
         self._lifeline = lifeline
         self._progress = progress
-        self._targets = Targets(dialer, habits, url)
+        self._targets = targets
         self._tallies: list[Tally] = []
         self._parts: list[Part] = []
         self._means = Means(self._targets, habits, lifeline, self._tell)
@@ -158,16 +157,8 @@ class Download:
 
     def _fetch_parts(self, direct: Url, descriptor: int) -> None:
         missing = [each for each in self._parts if not each.is_complete]
-        with ThreadPoolExecutor(self._habits.parts_at_once, "part") as pool:
-            running = [pool.submit(self._fetch, each, direct, descriptor) for each in missing]
-            done, _ = wait(running, return_when=FIRST_EXCEPTION)
-            failures = [error for each in done if (error := each.exception()) is not None]
-            if failures:
-                self._lifeline.cut()  # One part that gave up ends the pull, and the other parts.
-        for error in failures:
-            if not isinstance(error, InterruptedPullError):
-                raise error
-        self._lifeline.check()
+        jobs = [lambda each=each: self._fetch(each, direct, descriptor) for each in missing]
+        self._lifeline.run_all(jobs, self._habits.parts_at_once, "part")
 
     def _fetch(self, part: Part, direct: Url, descriptor: int) -> None:
         tally = self._tallies[part.number]

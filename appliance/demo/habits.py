@@ -9,6 +9,8 @@ PART_BYTES_MIN = 100_000_000  # Ollama counts in decimal megabytes.
 PART_BYTES_MAX = 1_000_000_000
 PARTS_AT_ONCE = 16
 OLD_PARTS_AT_ONCE = 64  # Up to 0.3.6.
+TENSORS_AT_ONCE = 4
+OLD_TENSORS_AT_ONCE = 64
 TRIES_MAX = 6
 STALL_SECONDS = 30.0
 DIRECT_URL_SECONDS = 30.0
@@ -45,6 +47,7 @@ class Habits:
     stays_on_host: bool = False
     is_newest: bool = False
     has_chunksums: bool = False
+    bodies_at_once: int = TENSORS_AT_ONCE
     chunked_from_bytes: int = CHUNKED_FROM_BYTES
     resumed_from_bytes: int = RESUMED_FROM_BYTES
     pace: float = 1.0
@@ -60,7 +63,9 @@ class Habits:
 
 NEWEST = Habits(version="0.36.0", stays_on_host=True, is_newest=True)
 BEFORE_0_35_2 = Habits(version="0.35.1", stays_on_host=True)
-BEFORE_0_32_2 = Habits(version="0.32.1", watches_first_byte=False)
+BEFORE_0_32_2 = Habits(
+    version="0.32.1", watches_first_byte=False, bodies_at_once=OLD_TENSORS_AT_ONCE
+)
 BEFORE_0_5_8 = Habits(version="0.5.7", stall_seconds=5.0, watches_first_byte=False)
 BEFORE_0_3_10 = replace(BEFORE_0_5_8, version="0.3.9", direct_statuses=frozenset({307}))
 BEFORE_0_3_7 = replace(

@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 
@@ -43,6 +44,23 @@ class Lifeline:
         """Sleep, but not past the cut. Raises InterruptedPullError."""
         self._cut.wait(seconds)
         self.check()
+
+    def run_all[T](self, jobs: Sequence[Callable[[], T]], at_once: int, name: str) -> list[T]:
+        """Run `jobs` in threads, and return what they return, in order.
+
+        The first that fails cuts the line, which ends the others, and its error is raised.
+        """
+        with ThreadPoolExecutor(at_once, name) as pool:
+            running = [pool.submit(each) for each in jobs]
+            done, _ = wait(running, return_when=FIRST_EXCEPTION)
+            failures = [error for each in done if (error := each.exception()) is not None]
+            if failures:
+                self.cut()
+        for error in failures:
+            if not isinstance(error, InterruptedPullError):
+                raise error
+        self.check()
+        return [each.result() for each in running]
 
     @contextmanager
     def holding(self, connection: socket.socket) -> Iterator[None]:

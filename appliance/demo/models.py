@@ -19,6 +19,7 @@ BLOCK_SIZE_BYTES = 1024 * 1024
 LAYER_TYPE_PREFIX = "application/vnd.ollama.image."
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 MODEL_TYPE = LAYER_TYPE_PREFIX + "model"
+TENSOR_TYPE = LAYER_TYPE_PREFIX + "tensor"  # A layer of this type makes it a model of tensors.
 
 _STAMP_SIZE_BYTES = 8  # A block's number; 2**64 blocks outlast any file.
 

@@ -14,16 +14,13 @@ _FRIENDS = ("ollama.com", "ollama.ai", "hf.co", "huggingface.co")
 
 
 class Targets:
-    """The rules of one client for one registry. `exempts_registry`: its own host is not judged."""
+    """The rules of one client for one registry."""
 
-    def __init__(
-        self, dialer: Dialer, habits: Habits, registry: Url, *, exempts_registry: bool = False
-    ) -> None:
+    def __init__(self, dialer: Dialer, habits: Habits, registry: Url) -> None:
         self._dialer = dialer
         self._stays_on_host = habits.stays_on_host
         self._is_guarded = habits.is_newest and registry.scheme == "https"
         self._registry = registry
-        self._exempts_registry = exempts_registry
 
     def may_follow(self, target: Url) -> bool:
         """Whether a redirect of a manifest or a HEAD is followed. Raises PullError."""
@@ -35,7 +32,7 @@ class Targets:
 
     def check(self, target: Url) -> None:
         """Raise PullError for a blob URL that the client refuses."""
-        if not self._judges(target):
+        if not self._is_guarded:
             return
         if target.scheme != "https":
             raise PullError(f"redirect target not allowed: {target.scheme} after https")
@@ -47,11 +44,7 @@ class Targets:
     def dial(self, target: Url) -> Connection:
         """Connect to the server of a blob URL. Raises PullError, WireError."""
         self.check(target)
-        return self._dialer.dial(target, is_guarded=self._judges(target))
-
-    def _judges(self, target: Url) -> bool:
-        is_own = self._exempts_registry and target.authority == self._registry.authority
-        return self._is_guarded and not is_own
+        return self._dialer.dial(target, is_guarded=self._is_guarded)
 
     def _addresses(self, target: Url) -> list[str]:
         try:

@@ -24,12 +24,13 @@ from appliance.demo.habits import (
     BEFORE_0_5_8,
     BEFORE_0_32_2,
     BEFORE_0_35_2,
+    CLIENT2,
     NEWEST,
     Habits,
     Surroundings,
 )
 from appliance.demo.ledger import Ledger
-from appliance.demo.models import DemoModel
+from appliance.demo.models import TENSOR_TYPE, DemoModel, assemble, blocks, write_blob
 from appliance.demo.names import NameServer
 from appliance.demo.rates import Line
 from appliance.demo.site import Site
@@ -100,7 +101,8 @@ class ScriptedBox:
         if self._row.status == 200 and not self._row.location:
             return await self._sender.send(request, blob)
         location = self._row.location.format(path=request.raw_path)
-        return web.Response(status=self._row.status, headers={"Location": location})
+        body = blob.path.read_bytes() if self._row.status == 200 else b""
+        return web.Response(status=self._row.status, headers={"Location": location}, body=body)
 
 
 @asynccontextmanager
@@ -143,6 +145,44 @@ async def test_every_generation_accepts_what_the_real_one_does(
         else:
             with pytest.raises(PullError, match=REFUSAL):
                 await pull(client, insecure=row.insecure)
+
+
+TENSORS = {"0.33.0": (Habits(), "A B C C2 D E F G"), "newest": (NEWEST, "A B D E F G")}
+
+
+@pytest.mark.parametrize(
+    ("habits", "row", "is_accepted"),
+    [
+        pytest.param(habits, row, letter in accepted.split(), id=f"{name}-{letter}")
+        for name, (habits, accepted) in TENSORS.items()
+        for letter, row in ROWS.items()
+    ],
+)
+async def test_tensors_are_taken_from_a_private_registry_and_from_nowhere_else_private(
+    tmp_path: Path, model: DemoModel, habits: Habits, row: Row, *, is_accepted: bool
+) -> None:
+    shards = [
+        write_blob(tmp_path / "origin", TENSOR_TYPE, blocks(f"{number}", 5000))
+        for number in range(6)
+    ]
+    model = assemble(model.repository, ["latest"], shards, None)
+    async with scripted(tmp_path, model, row) as (_, surroundings):
+        client = Client(tmp_path / "client", surroundings, replace(habits, pace=1000))
+        if is_accepted:
+            assert (await pull(client, insecure=row.insecure)).sha256_ok
+        else:
+            with pytest.raises(PullError, match=r"redirect target not allowed: "):
+                await pull(client, insecure=row.insecure)
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=letter) for letter, row in ROWS.items()])
+async def test_client2_never_asks_where_a_blob_is(
+    tmp_path: Path, model: DemoModel, row: Row
+) -> None:
+    async with scripted(tmp_path, model, row) as (box, surroundings):
+        client = Client(tmp_path / "client", surroundings, CLIENT2)
+        assert (await pull(client, insecure=row.insecure)).sha256_ok
+        assert box.ledger.upstream_bytes == model.blob_bytes
 
 
 REFUSAL = (
