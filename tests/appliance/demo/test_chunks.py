@@ -98,7 +98,22 @@ async def test_a_chunk_of_wrong_bytes_ends_the_pull(
         await pull(client)
 
 
-async def test_no_chunksums_no_pull(client: Client) -> None:
+async def test_the_registrys_own_chunks_lead_to_the_cdn(
+    client: Client, outside: Outside, model: DemoModel
+) -> None:
+    assert (await pull(client)).sha256_ok
+    assert outside.ledger.upstream_bytes == model.blob_bytes
+    assert outside.ledger.count("GET", f"/chunksums/{model.blobs[0].digest}") == 1
+
+
+async def test_no_chunksums_no_pull(client: Client, outside: Outside) -> None:
+    ordinary = outside.registry.answer
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        is_asked = "/chunksums/" in request.raw_path
+        return web.Response(status=404) if is_asked else await ordinary(request)
+
+    outside.registry.answer = answer
     with pytest.raises(PullError, match="file does not exist"):
         await pull(client)
 
