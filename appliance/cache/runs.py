@@ -3,7 +3,10 @@
 Theory of operation. The plan's orders are carried out here: a run is started for a span, shortened
 (its tail goes to another run), or given up, keeping what came. A run's `received` is the end of
 what the origin has sent it, written or not: what the plan moves elsewhere lies behind that, so that
-no byte is fetched twice. A run that fails ends, and its missing bytes are the plan's again.
+no byte is fetched twice. Chunks are written as soon as they come, in a thread; those that come
+meanwhile are gathered for the next write, so that a fast line costs few hops between threads and a
+reader on a slow one waits for nothing. A run that fails ends, and its missing bytes are the plan's
+again.
 Trouble is one thing, however many runs meet it at once: it holds back new runs for a while, lowers
 the number of connections to what still works, and is over when bytes arrive.
 """
@@ -14,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from appliance.cache.landing import Landing
 from appliance.policy import runs as planned
 from appliance.policy.backoff import choose_delay
 from appliance.policy.linerate import LineRate
@@ -34,7 +38,7 @@ class _Run:
     stop: int
     moved_at: float
     task: asyncio.Task[None]
-    is_writing: bool = False
+    is_reading: bool = True
     rate: LineRate = field(default_factory=LineRate)
 
     @property
@@ -44,7 +48,7 @@ class _Run:
     def cut(self, stop: int) -> None:
         """End the run at `stop`; what it has received is written all the same."""
         self.stop = max(stop, self.received)
-        if self.is_over and not self.is_writing:
+        if self.is_over and self.is_reading:
             self.task.cancel()
 
 
@@ -147,32 +151,34 @@ class Runs:
 
     async def _fetch(self, run: _Run, span: Span) -> None:
         pending = self._pending
+        landing = Landing(pending, span.start, self._note_landed)
         opened = self._source.open_span(
             pending.repository, pending.digest, span, pending.size_bytes
         )
-        asked_at: float | None = time.monotonic()
-        async with opened as chunks:
-            async for chunk in chunks:
-                if asked_at is not None:
-                    sample, asked_at = time.monotonic() - asked_at, None
-                    self.round_trip_seconds += ROUND_TRIP_WEIGHT * (
-                        sample - self.round_trip_seconds
-                    )
-                position, wanted = run.received, chunk[: run.stop - run.received]
-                run.received += len(wanted)
-                run.moved_at = time.monotonic()
-                run.rate.add(len(wanted), run.moved_at)
-                if wanted:
-                    await self._write(run, position, wanted)
-                if run.is_over:
-                    return
+        try:
+            asked_at = time.monotonic()
+            async with opened as chunks:
+                async for chunk in chunks:
+                    if run.received == run.started:
+                        self._note_answer(time.monotonic() - asked_at)
+                    wanted = chunk[: run.stop - run.received]
+                    run.received += len(wanted)
+                    run.moved_at = time.monotonic()
+                    run.rate.add(len(wanted), run.moved_at)
+                    landing.put(wanted)
+                    if run.is_over:
+                        return
+                    await landing.has_room()
+        finally:
+            run.is_reading = False
+            await landing.settle()
 
-    async def _write(self, run: _Run, position: int, chunk: bytes) -> None:
-        run.is_writing = True
-        await asyncio.to_thread(self._pending.write, position, chunk)
-        run.is_writing = False
+    def _note_answer(self, seconds: float) -> None:
+        self.round_trip_seconds += ROUND_TRIP_WEIGHT * (seconds - self.round_trip_seconds)
+
+    def _note_landed(self, span: Span) -> None:
         self._attempt = 0
-        self._landed(Span(position, position + len(chunk)))
+        self._landed(span)
 
     def _meet(self, trouble: OriginUnreachableError, now: float) -> None:
         if now < self._held_back_until:

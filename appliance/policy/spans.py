@@ -49,6 +49,13 @@ class SpanSet:
         self._starts[first:after] = [start]
         self._stops[first:after] = [stop]
 
+    def plus(self, span: Span) -> "SpanSet":
+        """A new set that also holds the bytes of `span`."""
+        more = SpanSet()
+        more._starts, more._stops = self._starts.copy(), self._stops.copy()
+        more.add(span)
+        return more
+
     def held_from(self, position: int) -> int:
         """The end of the held bytes that begin at `position`; `position` itself where none do."""
         index = bisect_right(self._starts, position) - 1

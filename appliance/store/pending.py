@@ -18,15 +18,16 @@ record. Step 6 is last, so that no record ever names bytes that might not be the
 
 Bytes once held are never written again: the first to arrive stay, because readers may have sent
 them on and the running hash has seen them. `held` is replaced, never changed, so that readers on
-another thread see either the old set or the new one.
+another thread see either the old set or the new one. Writes run beside one another: each claims its
+span first, and waits only for one that is at the same bytes.
 """
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
-from appliance.policy.spans import SpanSet
 from appliance.protocol.digest import Digest
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Repository
@@ -57,7 +58,7 @@ def _unobserved(_: CommitStep) -> None: ...
 class PendingBlob:
     """One blob's bytes on their way in. Made by the shelf, which is told when it closes.
 
-    Any thread may call. Calls that write wait for one another; `held` and `open_reader` do not.
+    Any thread may call. What ends it waits for the writes under way.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class PendingBlob:
         self._on_closed = on_closed
         self._path = self._pending_path = premises.layout.pending_bytes(note.digest)
         self._prefix = PrefixHash()
-        self._busy = threading.RLock()
+        self._busy = threading.Condition()
+        self._claims: list[Span] = []
         self._closing = threading.Lock()
         self._hashing = threading.Lock()
         self._end: str | None = None
@@ -93,25 +95,16 @@ class PendingBlob:
             self._refuse_closed()
             return os.dup(self._fd)
 
-    def write(self, offset: int, chunk: bytes | bytearray | memoryview) -> None:
-        """Put `chunk` at `offset`; bytes that are already held stay as they are.
+    def write(self, offset: int, *chunks: bytes | bytearray | memoryview) -> None:
+        """Put `chunks` at `offset`, end to end; bytes that are already held stay as they are.
 
         Raises:
             StoreFullError: the disk is full; what was held before is still held.
         """
-        if not chunk:
-            return
-        view = memoryview(chunk).cast("B")
-        span = Span(offset, offset + len(view))
-        assert span.stop <= self.size_bytes, "a blob's bytes lie inside it"
-        with self._busy:
-            self._refuse_spent()
-            for gap in tuple(self.held.missing(span)):
-                piece = view[gap.start - offset : gap.stop - offset]
-                with self._premises.full_disk_named(len(piece)):
-                    self._premises.disk.write_at(self._fd, piece, gap.start)
-                self._feed(gap.start, piece)
-                self.held = SpanSet([*self.held, gap])
+        for chunk in chunks:
+            if chunk:
+                self._write(offset, memoryview(chunk).cast("B"))
+            offset += len(chunk)
 
     def sync(self) -> None:
         """Make what is held now survive a power cut, and note it for the next life. Blocks.
@@ -162,7 +155,7 @@ class PendingBlob:
             DigestMismatchError: the bytes are other ones; they are in quarantine, and this is over.
             StoreFullError: the disk is full.
         """
-        with self._busy:
+        with self._alone():
             self._refuse_spent()
             assert self.held.size_bytes == self.size_bytes, "commit comes when all bytes are held"
             on_step(CommitStep.HELD)
@@ -181,7 +174,7 @@ class PendingBlob:
 
     def cancel(self) -> None:
         """Drop the bytes. Does nothing once the blob is committed, cancelled or suspended."""
-        with self._busy:
+        with self._alone():
             if self._end is not None:
                 return
             try:
@@ -195,7 +188,7 @@ class PendingBlob:
 
         Does nothing once closed. With nothing held there is nothing to keep.
         """
-        with self._busy:
+        with self._alone():
             if self._end is not None:
                 return
             if not self.held:
@@ -209,6 +202,43 @@ class PendingBlob:
                     self._close("was suspended", self._noted)
                 else:
                     self.cancel()
+
+    def _write(self, offset: int, view: memoryview) -> None:
+        span = Span(offset, offset + len(view))
+        assert span.stop <= self.size_bytes, "a blob's bytes lie inside it"
+        with self._claiming(span):
+            gaps = tuple(self.held.missing(span))
+            for gap in gaps:
+                piece = view[gap.start - offset : gap.stop - offset]
+                with self._premises.full_disk_named(len(piece)):
+                    self._premises.disk.write_at(self._fd, piece, gap.start)
+                with self._busy:
+                    self.held = self.held.plus(gap)
+        for gap in gaps:
+            self._feed(gap.start, view[gap.start - offset : gap.stop - offset])
+
+    @contextlib.contextmanager
+    def _claiming(self, span: Span) -> Iterator[None]:
+        """Be the only one to write there: who finds bytes missing may then write them."""
+        with self._busy:
+            while any(span.start < each.stop and each.start < span.stop for each in self._claims):
+                self._busy.wait()
+            self._refuse_spent()
+            self._claims.append(span)
+        try:
+            yield
+        finally:
+            with self._busy:
+                self._claims.remove(span)
+                self._busy.notify_all()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold everything up, once the writes under way are done."""
+        with self._busy:
+            while self._claims:
+                self._busy.wait()
+            yield
 
     def _feed(self, offset: int, piece: memoryview) -> None:
         """Hash what comes in order at once; what `hash_along` is busy before is read back."""

@@ -24,6 +24,9 @@ from appliance.upstream.source import OriginMisbehavedError
 
 CONNECT_SECONDS = 10.0  # A handshake across the world takes one; past ten nobody answers.
 READ_SECONDS = 10.0  # Between two chunks. Then the rest is asked for anew, before clients do.
+# TLS objects are read into 256 KiB that are cut down to what came, 16 KiB. For so much glibc maps
+# and unmaps pages, at a fault for each, until a larger block was freed once: then its heap serves.
+FREED_ONCE_BYTES = 8 * 1024 * 1024
 READ_BUFFER_BYTES = 256 * 1024  # What arrives while the last is written; sixteen are 4 MiB.
 
 PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
@@ -71,6 +74,7 @@ class Dialling:
 
     def open_session(self) -> aiohttp.ClientSession:
         """A session without cookies, decompression or total timeout. The caller closes it."""
+        bytearray(FREED_ONCE_BYTES)
         proxy_host = URL(self.proxy).host if self.proxy else None
         connector = aiohttp.TCPConnector(
             resolver=CheckedResolver(self.resolve, unchecked_host=proxy_host),

@@ -161,7 +161,8 @@ class Origin:
         """The bytes of `span`. Raises OriginUnreachableError where the body ends early."""
         left = span.size_bytes
         with self._watching():
-            async for chunk in reply.content.iter_any():
+            # As they were buffered: `iter_any` would copy them all into one.
+            async for chunk, _ in reply.content.iter_chunks():
                 yield chunk[:left]
                 left -= len(chunk)
                 if left <= 0:

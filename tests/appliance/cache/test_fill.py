@@ -306,9 +306,13 @@ async def test_held_bytes_are_noted_on_the_way(
         sync()
 
     monkeypatch.setattr(fill.pending, "sync", note_and_sync)
-    await fill.run()
-    assert 1 <= len(synced) <= SIZE // 2000
-    assert synced[0] >= 2000
+    source.gates = {at: asyncio.Event() for at in (3000, 6000)}
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fill.run())
+        for count, gate in enumerate(source.gates.values(), start=1):
+            await until(lambda count=count: len(synced) == count)  # type: ignore[misc]
+            gate.set()
+    assert synced[:2] == [3000, 6000]
 
 
 async def test_on_a_slow_line_they_are_noted_by_the_clock(

@@ -84,7 +84,7 @@ async def test_a_shortened_run_ends_where_it_is_told(site: Site, source: FakeSou
 async def test_a_run_given_up_keeps_what_came(site: Site, source: FakeSource) -> None:
     source.gates[2000] = asyncio.Event()
     site.start(Span(0, 8000))
-    await until(lambda: len(site.landed) == 2)
+    await until(lambda: SpanSet(site.landed).covers(Span(0, 2000)))
     (view,) = site.runs.views()
     site.runs.obey(Orders(give_up=(view.key,)))
     await site.end()
@@ -98,11 +98,12 @@ async def test_what_is_on_its_way_to_the_disk_is_not_asked_for_again(
     loop, may_write = asyncio.get_running_loop(), asyncio.Event()
     write = site.pending.write
 
-    def slowly(offset: int, chunk: bytes) -> None:
+    def slowly(offset: int, *chunks: bytes) -> None:
         asyncio.run_coroutine_threadsafe(may_write.wait(), loop).result(30)
-        write(offset, chunk)
+        write(offset, *chunks)
 
     monkeypatch.setattr(site.pending, "write", slowly)
+    source.gates[1000] = asyncio.Event()
     site.start(Span(0, 3000))
     await until(lambda: source.sent_bytes == 1000)
     await until(lambda: site.runs.received() == SpanSet([Span(0, 1000)]))

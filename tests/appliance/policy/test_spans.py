@@ -47,5 +47,12 @@ def test_held_from_is_where_reading_would_stop(spans: list[Span], position: int)
     assert held.held_from(position) == stop
 
 
+@given(st.lists(SPANS), SPANS)
+def test_plus_leaves_the_set_itself_alone(spans: list[Span], more: Span) -> None:
+    held = SpanSet(spans)
+    assert held.plus(more) == SpanSet([*spans, more])
+    assert held == SpanSet(spans)
+
+
 def test_a_span_set_shows_itself() -> None:
     assert repr(SpanSet([Span(0, 2), Span(4, 5)])) == "SpanSet([0, 2), [4, 5))"

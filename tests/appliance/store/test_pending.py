@@ -5,6 +5,7 @@ import os
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -322,6 +323,48 @@ def test_cancel_waits_for_the_write_in_progress(pending: PendingBlob, disk: Fail
     canceller.join()
     with pytest.raises(PendingClosedError):
         pending.open_reader()
+
+
+def test_writes_run_beside_one_another(pending: PendingBlob, disk: FailingDisk) -> None:
+    """Each waits, in the middle of its write, for the other to be in the middle of its own."""
+    meeting, write_at = threading.Barrier(2), disk.write_at
+
+    def write_together(fd: int, chunk: memoryview, offset: int) -> None:
+        meeting.wait(10)
+        write_at(fd, chunk, offset)
+
+    disk.write_at = write_together  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as threads:
+        for writing in [
+            threads.submit(pending.write, 0, CONTENT[:HALF]),
+            threads.submit(pending.write, HALF, CONTENT[HALF:]),
+        ]:
+            writing.result()
+    pending.commit(stored_at=NOON)
+
+
+def test_of_two_writes_to_the_same_bytes_one_writes_them(
+    pending: PendingBlob, disk: FailingDisk
+) -> None:
+    begun, may_write, write_at = threading.Event(), threading.Event(), disk.write_at
+    offsets: list[int] = []
+
+    def note_and_write(fd: int, chunk: memoryview, offset: int) -> None:
+        offsets.append(offset)
+        begun.set()
+        assert may_write.wait(10)
+        write_at(fd, chunk, offset)
+
+    disk.write_at = note_and_write  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(pending.write, 0, CONTENT[:HALF])
+        assert begun.wait(10)
+        second = threads.submit(pending.write, HALF - 10, bytes(10), CONTENT[HALF:])
+        may_write.set()
+        first.result()
+        second.result()
+    assert sorted(offsets) == [0, HALF]
+    pending.commit(stored_at=NOON)
 
 
 def test_commit_comes_when_all_is_held(pending: PendingBlob) -> None:
