@@ -30,6 +30,7 @@ import uvloop
 
 from appliance.cache.accounts import Uncounted
 from appliance.cache.pulls import Cache
+from appliance.policy.eviction import Budget
 from appliance.protocol.digest import Digest
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Repository
@@ -148,7 +149,7 @@ async def _fill(root: str, origin: dict[str, Any], connections: int) -> Cost:
                 lambda _: source,
                 now=time.time,
                 fresh_seconds=60,
-                min_free_bytes=lambda: 0,
+                budget=lambda: Budget(0, size_bytes),
                 uncounted=Uncounted(BUILTIN.repository, BuiltinSource().digests),
                 connections=connections,
             ) as cache:
