@@ -4,7 +4,7 @@ import re
 
 from mitmproxy import http
 
-from appliance.policy.delivery import Door
+from addons.doors import read_door
 from appliance.protocol.clients import is_signed_by_habit
 from appliance.protocol.errors import LoopDetected, Misdirected, RequestInvalid
 from appliance.protocol.fields import is_via
@@ -34,7 +34,7 @@ def read_request(flow: http.HTTPFlow, pseudonym: str) -> Request:
     if any(is_via(field, pseudonym) for field in head.headers.get_all("Via")):
         raise LoopDetected("the origin's name leads back to this box: set dns.upstream")
     return Request(
-        door=Door.HTTPS,
+        door=read_door(flow.client_conn),
         method=head.method,
         target=head.path,
         host=host.name,

@@ -1,9 +1,10 @@
 """Which connections are opened, and as whom.
 
-Only TLS for an intercepted name is: a hello for any other name, or for none, meets a TLS context
-without a certificate, so the handshake fails and nothing is dialled. Bytes that are no hello close
-the connection. mitmproxy's own TLS addon is kept for one thing, verifying the origin; all
-that would make or use a certificate authority of its own is silenced here.
+Only TLS for an intercepted name is, and inside a CONNECT only for the name that it said: a hello
+for any other, or for none, meets a TLS context without a certificate, so the handshake fails and
+nothing is dialled. Bytes that are no hello close the connection. mitmproxy's own TLS addon is kept
+for one thing, verifying the origin; all that would make or use a certificate authority of its own
+is silenced here.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 from OpenSSL.SSL import _NoOverlappingProtocols
 
+from addons.doors import read_connected
 from addons.guard import BoundedHttpLayer, BoundedTLSLayer, find_streams
 from addons.inline import LendableConnection
 from appliance.certs import Leaf
@@ -88,10 +90,11 @@ class Intercept(tlsconfig.TlsConfig):
             nextlayer.layer.child_layer = BoundedHttpLayer(nextlayer.context, HTTPMode.transparent)
 
     def tls_start_client(self, tls_start: TlsData) -> None:
-        sni = (tls_start.context.client.sni or "").lower()
+        client = tls_start.context.client
+        sni = (client.sni or "").lower()
         # Never without a connection, even if a leaf cannot be had: mitmproxy would leak the socket.
         tls_start.ssl_conn = _accept(self._refusing)
-        if sni in self._names:
+        if sni in self._names and read_connected(client) in (None, sni):
             tls_start.ssl_conn = _accept(self._open())
 
     def _open(self) -> SSL.Context:

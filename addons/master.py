@@ -10,6 +10,7 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
+from addons.doors import format_mode
 from addons.guard import check_internals
 from addons.inline import Inline
 from addons.intercept import Intercept
@@ -20,11 +21,12 @@ from appliance.protocol.heads import IDLE_SECONDS_MAX
 BACKLOG = 1024  # asyncio's own default of 100 drops a classroom that starts at once.
 DRAIN_SECONDS = 5.0  # What a manifest may take, the end of a push, or the rest of a body.
 
-_MODE = "reverse:https://origin.invalid"  # The address is each request's own, see origin.py.
-
 
 class Proxy:
-    """The TLS door. Use with `async with`; it listens as long as it is entered."""
+    """The TLS door. Use with `async with`; it listens as long as it is entered.
+
+    What the proxy door opens is served here as well.
+    """
 
     def __init__(
         self,
@@ -62,12 +64,21 @@ class Proxy:
         )
         # Not `Master.run`: it would make every task of the whole loop an eager one.
         await self._master.running()
-        instance: ServerInstance[ProxyMode] = ServerInstance.make(_MODE, self._proxyserver)
+        instance = self._make_instance()
         self._servers = [
             await asyncio.start_server(instance.handle_stream, sock=each, backlog=BACKLOG)
             for each in self._sockets
         ]
         return self
+
+    async def take(
+        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Take a connection over whose client has asked for `name` by CONNECT, until it ends."""
+        await self._make_instance(name).handle_stream(reader, writer)
+
+    def _make_instance(self, connected: str | None = None) -> ServerInstance[ProxyMode]:
+        return ServerInstance.make(format_mode(connected), self._proxyserver)
 
     async def __aexit__(self, *_: object) -> None:
         for server in self._servers:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import certifi
 
+from addons.tunnel import ProxyRules
 from appliance import __version__
 from appliance.cache.accounts import Uncounted
 from appliance.cache.pulls import Cache
@@ -159,6 +160,29 @@ def make_blob_place(config: Config) -> BlobPlace:
         config.blobs.address,
         box_address=str(config.box.address or ""),
         is_published=config.blobs.published,
+    )
+
+
+def names_of(config: Config) -> frozenset[str]:
+    """The names that the box opens TLS for."""
+    return frozenset({config.origin.name, config.blobs.host})
+
+
+def make_proxy_rules(
+    config: Config, surroundings: Surroundings, http_ports: frozenset[int], pseudonym: str
+) -> ProxyRules:
+    """Who may ask the proxy door for what; `http_ports` are those of the door in the clear."""
+
+    def own_addresses() -> frozenset[str]:
+        return surroundings.own_addresses().union(surroundings.dialled_addresses())
+
+    return ProxyRules(
+        opened=names_of(config),
+        tunnelled=config.proxy.tunnel,
+        is_allowed=surroundings.is_allowed,
+        own_addresses=own_addresses,
+        http_ports=http_ports,
+        pseudonym=pseudonym,
     )
 
 

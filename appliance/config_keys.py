@@ -23,6 +23,7 @@ from appliance.config_values import (
     parse_amount,
     parse_endpoint,
     parse_host_name,
+    parse_host_pattern,
     parse_network,
     parse_public_addresses,
     parse_url,
@@ -129,6 +130,44 @@ class Tls:
         doc="The port for https under the registry's name. Where 443 cannot be had and this key is "
         "not set, 8443 is taken, and said.",
         reason="Clients of the registry connect to 443 and nowhere else.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The door for Ollama servers that are told of the box by HTTPS_PROXY."""
+
+    enabled: bool = key(
+        True,
+        flag(),
+        doc="Take CONNECT at all.",
+        reason="It reaches machines whose DNS cannot be changed. Turn it off where nobody is to "
+        "use the box as a proxy.",
+    )
+    port: int = key(
+        3128,
+        port(),
+        doc="The port for HTTPS_PROXY. Where 3128 cannot be had and this key is not set, the box "
+        "does without the proxy way, and says so.",
+        reason="3128 is where proxies are looked for. Each machine is told the port, so none is "
+        "chosen in its place.",
+    )
+    tunnel: tuple[str, ...] = key(
+        [
+            *("ollama.com", "www.ollama.com", "*.r2.cloudflarestorage.com"),
+            *("hf.co", "huggingface.co", "*.hf.co", "*.huggingface.co", "*.xethub.hf.co"),
+        ],
+        list_of(
+            text('a DNS name, or "*." and one', parse_host_pattern),
+            'a list of DNS names; "*." stands for exactly one label',
+        ),
+        doc="The names that are passed through untouched, on port 443 and to public addresses "
+        "only. The registry's name and the blob host are opened and need no mention; all other "
+        "names are refused.",
+        reason="With HTTPS_PROXY set an Ollama server sends everything here. ollama.com: sign-in, "
+        "cloud models, tokens. r2.cloudflarestorage.com: where the registry keeps blobs, for "
+        "clients that take none of the box's, and for pushes. hf.co, huggingface.co and under: "
+        "models named hf.co/…, and the stores that they are redirected to.",
     )
 
 
@@ -309,6 +348,7 @@ class Sections:
     box: Box = field(default_factory=Box)
     dns: Dns = field(default_factory=Dns)
     tls: Tls = field(default_factory=Tls)
+    proxy: Proxy = field(default_factory=Proxy)
     web: Web = field(default_factory=Web)
     origin: Origin = field(default_factory=Origin)
     blobs: Blobs = field(default_factory=Blobs)

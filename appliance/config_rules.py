@@ -30,6 +30,8 @@ def _shared_port(config: Sections) -> str | None:
     ports = [config.tls.port, *config.web.ports]
     if config.dns.enabled:
         ports.append(config.dns.port)
+    if config.proxy.enabled:
+        ports.append(config.proxy.port)
     port, count = Counter(ports).most_common(1)[0]
     return f"port {port} is given to more than one listener" if count > 1 else None
 
@@ -98,7 +100,7 @@ def _origin_is_private(config: Sections) -> str | None:
 
 
 ERRORS = (
-    Rule(("tls.port", "web.ports", "dns.port"), _shared_port),
+    Rule(("tls.port", "web.ports", "dns.port", "proxy.port"), _shared_port),
     Rule(("blobs.host", "origin.name"), _blob_host_is_origin),
     Rule(("origin.name",), _never_intercepted),
     Rule(("box.state_dir",), _state_dir_is_no_directory),

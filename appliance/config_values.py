@@ -98,6 +98,13 @@ def parse_host_name(text: str) -> str:
     return name
 
 
+def parse_host_pattern(text: str) -> str:
+    """Read a DNS name, or one with `*` for its first label and two labels or more after it."""
+    if text.startswith("*."):
+        return f"*.{parse_host_name(text.removeprefix('*.'))}"
+    return parse_host_name(text)
+
+
 def parse_address(text: str) -> Address:
     """Read an IPv4 or IPv6 address."""
     try:

@@ -20,6 +20,7 @@ from addons.internals import MitmproxyChangedError
 from addons.master import Proxy
 from addons.origin import OriginRoute
 from addons.registry import RegistryAddon
+from addons.tunnel import ProxyDoor
 from appliance import __version__
 from appliance.assembly import (
     LeafKeeper,
@@ -28,9 +29,11 @@ from appliance.assembly import (
     make_cache,
     make_dns_settings,
     make_origin,
+    make_proxy_rules,
     make_pseudonym,
     make_registry,
     make_resolver,
+    names_of,
     read_servers,
 )
 from appliance.blob_host import BlobHost
@@ -51,6 +54,7 @@ from appliance.surroundings import Surroundings
 from appliance.upstream.builtin import BuiltinSource
 from appliance.upstream.origin import Origin
 from appliance.upstream.resolver import Resolver
+from appliance.upstream.tunnel import Outlet
 from appliance.web.app import make_app
 from appliance.web.bounds import Site
 from appliance.web.clear import ClearDoor
@@ -93,7 +97,13 @@ class Ground:
     leaf: LeafKeeper
     secret: bytes
     tls: Listener
+    proxy: Listener | None
     web: tuple[Listener, ...]
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        proxies = () if self.proxy is None else (self.proxy,)
+        return (self.tls, *proxies, *self.web)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +139,7 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
     """Enter every part of a box on `stack`. Raises one of START_FAULTS."""
     ground = await asyncio.to_thread(_lay_ground, config, say)
     stack.callback(ground.store.close)
-    for listener in (ground.tls, *ground.web):
+    for listener in ground.listeners:
         stack.callback(listener.close)
     engine = await _start_engine(stack, ground, say)
     checkup = make_checkup(
@@ -167,10 +177,13 @@ def _lay_ground(config: Config, say: Say) -> Ground:
             secret = open_secret(store.root / "secret")
             leaf = LeafKeeper(authority, names)
             tls, web = _open_listeners(config, say)
+            for listener in (tls, *web):
+                undo.callback(listener.close)
+            proxy = _open_proxy_listener(config, say)
             undo.pop_all()
     except OSError as error:
         raise StateUnusableError(config.state_dir, error) from error
-    return Ground(config, surroundings, store, authority, leaf, secret, tls, web)
+    return Ground(config, surroundings, store, authority, leaf, secret, tls, proxy, web)
 
 
 def _open_listeners(config: Config, say: Say) -> tuple[Listener, tuple[Listener, ...]]:
@@ -196,6 +209,20 @@ def _open_listeners(config: Config, say: Say) -> tuple[Listener, tuple[Listener,
     for missed in faults:
         say(f"note: {missed}; http is on {web[0].port} only")
     return tls, tuple(web)
+
+
+def _open_proxy_listener(config: Config, say: Say) -> Listener | None:
+    if not config.proxy.enabled:
+        return None
+    try:
+        return open_listener(
+            tuple(map(str, config.box.listen)), config.proxy.port, key="proxy.port"
+        )
+    except PortUnavailableError as fault:
+        if not config.is_default("proxy", "port"):
+            raise
+        say(f"note: {fault}; there is no proxy way until proxy.port names another")
+    return None
 
 
 async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engine:
@@ -280,6 +307,7 @@ def _make_facts(ground: Ground, engine: Engine, checkup: Checkup) -> Facts:
         ca_fingerprint=authority.fingerprint,
         dns_port=listening[0][1] if listening else None,
         tls_port=ground.tls.port,
+        proxy_port=ground.proxy.port if ground.proxy else None,
         web_port=ground.web[0].port,
         addresses=ground.surroundings.dialled_addresses,
         checks=checkup.checks,
@@ -293,7 +321,7 @@ async def _open_doors(stack: AsyncExitStack, box: Box) -> None:
     is_allowed = ground.surroundings.is_allowed
     app = make_app(box.facts, ClearDoor(engine.registry, engine.pumps), is_allowed)
     sockets = [each for listener in ground.web for each in listener.sockets]
-    await stack.enter_async_context(Site(app, sockets))
+    site = await stack.enter_async_context(Site(app, sockets))
     route = OriginRoute(
         config.origin.url,
         config.origin.name,
@@ -302,12 +330,19 @@ async def _open_doors(stack: AsyncExitStack, box: Box) -> None:
         config.origin.proxy,
     )
     inline = Inline(engine.pumps)
-    await stack.enter_async_context(
+    proxy = await stack.enter_async_context(
         Proxy(
             ground.tls.sockets,
-            Intercept(frozenset({config.origin.name}), ground.leaf.current, is_allowed),
+            Intercept(names_of(config), ground.leaf.current, is_allowed),
             RegistryAddon(engine.registry, route, inline),
             inline,
             trusted_roots=find_roots(config),
         )
     )
+    if ground.proxy is not None:
+        ports = frozenset(listener.port for listener in ground.web)
+        rules = make_proxy_rules(config, ground.surroundings, ports, engine.pseudonym)
+        outlet = Outlet(engine.resolver.resolve, config.origin.proxy)
+        await stack.enter_async_context(
+            ProxyDoor(ground.proxy.sockets, rules, outlet, proxy, site.take)
+        )

@@ -52,7 +52,7 @@ class BoxProcess:
         self._directory = directory
         self._environment = dict(environment or {})
         self.dns_port = _free_dns_port()
-        self.tls_port, self.web_port = _free_ports(2)
+        self.tls_port, self.web_port, self.proxy_port = _free_ports(3)
         self._settings = self._own_settings(outside) | dict(settings or {})
         self.state_directory = directory / "state"
         self.ca_file = directory / "box-ca.pem"
@@ -118,6 +118,7 @@ class BoxProcess:
             "DNS_PORT": str(self.dns_port),
             "DNS_UPSTREAM": f"{outside.names.address}:{outside.names.port}",
             "TLS_PORT": str(self.tls_port),
+            "PROXY_PORT": str(self.proxy_port),
             "WEB_PORTS": str(self.web_port),
             "ORIGIN_URL": outside.registry.url,
             "ORIGIN_CA_FILE": str(outside.ca_file),

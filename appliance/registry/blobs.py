@@ -81,7 +81,9 @@ class BlobRoutes:
     def _base_url(self, request: Request, delivery: Delivery) -> str:
         """Who came in the clear is sent to the port by which it came."""
         if delivery is Delivery.TLS:
-            return f"https://{_format_https(self.blob_host, self.tls_port)}"
+            # A CONNECT is for a name and 443, wherever the TLS door itself listens.
+            port = _HTTPS_PORT if request.door is Door.PROXY else self.tls_port
+            return f"https://{_format_https(self.blob_host, port)}"
         if request.door is not Door.HTTP and delivery in (Delivery.LOCATION, Delivery.INLINE):
             return f"https://{_format_https(request.host, request.host_port or _HTTPS_PORT)}"
         port = (request.host_port or _HTTP_PORT) if request.door is Door.HTTP else self.port

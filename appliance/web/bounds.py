@@ -129,3 +129,10 @@ class Site:
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+
+    async def take(self, accepted: socket.socket, head: bytes) -> None:
+        """Take over a connection that another door accepted, and the head that it has read."""
+        assert self._runner.server is not None, "it is entered"
+        loop = asyncio.get_running_loop()
+        _, handler = await loop.connect_accepted_socket(self._runner.server, accepted)
+        handler.data_received(head)

@@ -23,6 +23,7 @@ class Facts:
     ca_fingerprint: str
     dns_port: int | None  # None: no DNS of ours.
     tls_port: int
+    proxy_port: int | None  # None: no proxy way.
     web_port: int
     addresses: Callable[[], tuple[str, ...]]  # The box's own, as clients may dial them.
     checks: Callable[[], Mapping[str, Check]]

@@ -86,7 +86,10 @@ class Views:
 
     def modes(self) -> list[str]:
         """The ways by which a client can use this box now."""
-        return [*(["dns"] if self._facts.dns_port else []), "plain", "direct"]
+        facts = self._facts
+        dns = ["dns"] if facts.dns_port else []
+        proxy = ["proxy"] if facts.proxy_port else []
+        return [*dns, "plain", *proxy, "direct"]
 
     async def ca(self, request: web.Request) -> web.Response:
         return web.Response(

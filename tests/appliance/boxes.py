@@ -49,6 +49,7 @@ def environment(state_dir: Path, **more: str) -> Mapping[str, str]:
         "DNS_PORT": str(free_port()),
         "DNS_UPSTREAM": f"{LOOPBACK}:9",
         "TLS_PORT": str(free_port()),
+        "PROXY_PORT": str(free_port()),
         "WEB_PORTS": str(free_port()),
         "CACHE_OFFLINE": "true",
     }

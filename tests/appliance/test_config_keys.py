@@ -12,16 +12,25 @@ from appliance.config_keys import KEYS, Key, Sections
 from appliance.config_sources import all_keys
 
 MANUAL = Path(__file__).parents[2] / "appliance.conf"
-UNCOMMENTED = re.sub(r"(?m)^#(?=[a-z])", "", MANUAL.read_text("utf-8"))
+UNCOMMENTED = re.sub(r"(?m)^#(?=[a-z\"\]])", "", MANUAL.read_text("utf-8"))
 
 
 def paragraphs(section: str) -> dict[str, str]:
-    """The prose above each commented key of a section, with the key's own line, in one line."""
+    """The prose above each commented key of a section, by the key and its value, each in one line.
+
+    Lines of a setting have no space after their `#`; a long list has several.
+    """
     text = MANUAL.read_text("utf-8")
     body = re.split(r"(?m)^\[", text.split(f"\n[{section}]\n")[1])[0]
-    blocks = [block.splitlines() for block in body.split("\n\n") if "\n#" in block.strip()]
-    prose = {lines[-1]: [line.removeprefix("#") for line in lines[:-1]] for lines in blocks}
-    return {key: " ".join(" ".join(lines).split()) for key, lines in prose.items()}
+    blocks = [each.splitlines() for each in body.split("\n\n") if re.search("(?m)^#[a-z]", each)]
+    return dict(map(_read_paragraph, blocks))
+
+
+def _read_paragraph(lines: list[str]) -> tuple[str, str]:
+    prose = [line.removeprefix("#") for line in lines if line.startswith("# ")]
+    setting = [line.removeprefix("#") for line in lines if not line.startswith("# ")]
+    ((name, value),) = tomllib.loads("\n".join(setting)).items()
+    return f"{name} = {json.dumps(value)}", " ".join(" ".join(prose).split())
 
 
 def declared(key: Key) -> str:
@@ -36,7 +45,7 @@ def test_the_manual_has_every_section_and_key_in_order() -> None:
 @pytest.mark.parametrize(("section", "name"), all_keys())
 def test_the_manual_says_what_is_declared(section: str, name: str) -> None:
     key = KEYS[section][name]
-    assert paragraphs(section).get(f"#{name} = {json.dumps(key.default)}") == declared(key)
+    assert paragraphs(section).get(f"{name} = {json.dumps(key.default)}") == declared(key)
 
 
 def test_the_manual_as_it_stands_sets_nothing() -> None:

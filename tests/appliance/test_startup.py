@@ -19,6 +19,7 @@ from appliance.store.store import open_store
 from appliance.upstream.builtin import BuiltinSource
 from tests.appliance.boxes import free_port, make_config, taken_port
 from tests.appliance.store.samples import store_blob
+from tests.fakes.wire import dial
 
 
 @pytest.fixture
@@ -94,6 +95,38 @@ async def test_of_the_default_web_ports_those_that_can_be_had_are_taken(
     assert note.endswith(f"http is on {free} only")
 
 
+async def test_a_default_proxy_port_that_cannot_be_had_is_done_without_and_said(
+    state: Path, said: list[str]
+) -> None:
+    async with taken_port() as taken, AsyncExitStack() as stack:
+        config = as_default(make_config(state, PROXY_PORT=str(taken)), "proxy", "port")
+        box = await start(stack, config, said.append)
+        assert (box.ground.proxy, box.facts.proxy_port) == (None, None)
+    (note,) = said
+    assert note.startswith(f"note: port {taken} cannot be had")
+    assert "no proxy way until proxy.port" in note
+
+
+async def test_without_a_proxy_door_nothing_listens_for_it(state: Path, said: list[str]) -> None:
+    async with AsyncExitStack() as stack:
+        config = make_config(state, PROXY_ENABLED="false")
+        box = await start(stack, config, said.append)
+        assert box.facts.proxy_port is None
+        with pytest.raises(ConnectionRefusedError):
+            async with dial(config.proxy.port):
+                pass
+
+
+async def test_the_proxy_door_is_wired_to_list_and_rules(state: Path, said: list[str]) -> None:
+    async with AsyncExitStack() as stack:
+        config = make_config(state, PROXY_TUNNEL="models.example.com")
+        await start(stack, config, said.append)
+        for name, status in (("models.example.com", 502), ("ollama.com", 403)):
+            async with dial(config.proxy.port) as wire:
+                head = f"CONNECT {name}:443 HTTP/1.1\r\nHost: {name}:443\r\n\r\n"
+                assert (await wire.ask(head.encode())).status == status
+
+
 async def test_without_any_web_port_it_does_not_start(state: Path) -> None:
     async with taken_port() as one, taken_port() as other:
         config = as_default(make_config(state, WEB_PORTS=f"{one},{other}"), "web", "ports")
@@ -102,7 +135,7 @@ async def test_without_any_web_port_it_does_not_start(state: Path) -> None:
     assert "web.ports" in fault.hint
 
 
-@pytest.mark.parametrize("key", ["tls.port", "web.ports"])
+@pytest.mark.parametrize("key", ["tls.port", "proxy.port", "web.ports"])
 async def test_a_port_that_was_chosen_is_had_or_it_is_an_error(state: Path, key: str) -> None:
     variable = key.replace(".", "_").upper()
     async with taken_port() as taken:

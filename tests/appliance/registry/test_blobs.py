@@ -141,6 +141,8 @@ def test_the_blob_host_s_port_is_said_where_it_is_not_443(blobs: BlobRoutes) -> 
     blobs.tls_port = 8443
     location = blobs.location(BY_HTTPS, Delivery.TLS, TINY, DIGEST)
     assert location.startswith(f"https://{BLOB_HOST}:8443/blobs/{DIGEST}?")
+    tunnelled = blobs.location(BY_PROXY, Delivery.TLS, TINY, DIGEST)
+    assert tunnelled.startswith(f"https://{BLOB_HOST}/blobs/{DIGEST}?")
 
 
 def test_the_blob_host_is_for_those_who_reach_it(blobs: BlobRoutes) -> None:

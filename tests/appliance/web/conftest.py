@@ -63,6 +63,7 @@ def facts_of(shop: Shop, checks: dict[str, Check]) -> Facts:
         ca_fingerprint="AB:CD",
         dns_port=53,
         tls_port=443,
+        proxy_port=3128,
         web_port=80,
         addresses=lambda: ("10.0.0.5",),
         checks=lambda: checks,

@@ -88,14 +88,14 @@ async def test_info_has_the_keys_that_scripts_know(door: Door) -> None:
         "total_size_bytes": 1500,
         "server_ips": ["10.0.0.5"],
         "uptime_seconds": 90,
-        "modes": ["dns", "plain", "direct"],
+        "modes": ["dns", "plain", "proxy", "direct"],
         "registry": "registry.ollama.ai",
         "ca_fingerprint": "AB:CD",
     }
 
 
 async def test_a_box_without_dns_does_not_offer_it(open_door: OpenDoor) -> None:
-    async with open_door(dns_port=None) as door:
+    async with open_door(dns_port=None, proxy_port=None) as door:
         assert (await door.document("/api/info"))["modes"] == ["plain", "direct"]
 
 
