@@ -19,8 +19,8 @@ from appliance.cache.pulls import Cache
 from appliance.certs import Authority, Leaf
 from appliance.config import Config
 from appliance.dns.settings import Settings
-from appliance.policy.addresses import parse_system_servers
-from appliance.policy.blob_addresses import BlobPlace
+from appliance.policy.addresses import Addresses, parse_system_servers
+from appliance.policy.blob_addresses import BlobPlace, choose_announced
 from appliance.policy.delivery import DeliveryPolicy, Fallback, Urls
 from appliance.policy.eviction import Budget
 from appliance.protocol.reference import Repository
@@ -154,10 +154,13 @@ def make_registry(
     return Registry(cache, blobs)
 
 
-def make_blob_place(config: Config) -> BlobPlace:
-    """Where the operator has the blob host."""
+def make_blob_place(config: Config, secret: bytes) -> BlobPlace:
+    """Where the operator has the blob host; an address that is announced is nobody's otherwise."""
+    configured = config.blobs.address
+    is_announced = config.blobs.announce
     return BlobPlace(
-        config.blobs.address,
+        Addresses(configured.v4) if is_announced else configured,
+        choose_announced(configured, secret) if is_announced else "",
         box_address=str(config.box.address or ""),
         is_published=config.blobs.published,
     )

@@ -36,7 +36,8 @@ class BlobHost:
     """Where clients that refuse private addresses fetch blobs, if anywhere.
 
     `answered_at` is the monotonic instant at which our DNS last led a client here, None for never.
-    `announcing` says why `place.announced` is not being announced; "" while it is.
+    `announcing` says why `place.announced` is not being announced; "" while it is. `announceable`
+    is what this box would announce, if it were asked to.
     """
 
     place: BlobPlace
@@ -44,6 +45,7 @@ class BlobHost:
     answered_at: Callable[[], float | None]
     refuse_private_from: str
     announcing: Callable[[], str] = str
+    announceable: str = ""
     read_gateways: Callable[[], Mapping[str, str]] = field(default=dict)
     clock: Callable[[], float] = time.monotonic
 
@@ -90,8 +92,8 @@ class BlobHost:
         found = [*list_address_recipes(address), *list_route_recipes(lan, address)]
         if lan.router:
             found += list_dhcp_recipes(lan, address)
-        if self.place.announced:
-            found += list_announcing_recipes(lan.interface, self.place.announced)
+        if lan.interface and self.announceable:
+            found += list_announcing_recipes(lan.interface, self.announceable)
         return tuple(found)
 
     def lan(self) -> Lan | None:

@@ -268,6 +268,16 @@ class Blobs:
         reason="Unless this is said, clients are sent to the blob host only while this box's DNS "
         "is asked for the registry: a name that does not resolve would fail their pull.",
     )
+    announce: bool = key(
+        False,
+        flag(),
+        doc="Tell the network of an IPv6 address of this box, by Router Advertisements that bring "
+        "a route to that one address and nothing else. A service of its own does it: "
+        "`ollama-appliance blob-address` prints its lines. The address is the IPv6 one of "
+        "blobs.address, else one of 64:ff9b:1::/48 that is this box's alone.",
+        reason="For a network without IPv6 whose router and DHCP cannot be changed. Off, because "
+        "a machine that announces anything should have been asked to.",
+    )
     delivery: str = key(
         "auto",
         choice("auto", "plain", "tls"),

@@ -19,6 +19,31 @@ class SecretDamagedError(Exception):
         self.hint = f"rm {path}   (pulls in progress then start their blobs again)"
 
 
+class SecretMissingError(Exception):
+    """There is no grant secret to read, or it is not ours to read."""
+
+    hint = "start the box once, which makes it; and run this as the same user"
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} cannot be read: {error.strerror}")
+
+
+def read_secret(path: Path) -> bytes:
+    """Read the secret of a box that has been started before. Blocks.
+
+    Raises:
+        SecretMissingError: it cannot be read.
+        SecretDamagedError: the file holds something else.
+    """
+    try:
+        secret = path.read_bytes()
+    except OSError as error:
+        raise SecretMissingError(path, error) from error
+    if len(secret) != SECRET_SIZE_BYTES:
+        raise SecretDamagedError(path)
+    return secret
+
+
 def open_secret(path: Path) -> bytes:
     """Read the secret that signs grants, or make it, 0600. Blocks.
 

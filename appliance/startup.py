@@ -22,6 +22,7 @@ from addons.origin import OriginRoute
 from addons.registry import RegistryAddon
 from addons.tunnel import ProxyDoor
 from appliance import __version__
+from appliance.announce.standing import why_silent
 from appliance.assembly import (
     LeafKeeper,
     find_roots,
@@ -46,6 +47,7 @@ from appliance.dns.responder import DnsResponder, DnsUnavailableError
 from appliance.health import Checkup
 from appliance.interfaces import read_gateways, read_interfaces
 from appliance.listeners import Listener, PortUnavailableError, open_listener
+from appliance.policy.blob_addresses import choose_announced
 from appliance.private_files import SecretDamagedError, open_secret
 from appliance.registry.registry import Registry
 from appliance.store.faults import StoreError
@@ -258,11 +260,14 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
 
 def _make_blob_host(ground: Ground, responder: DnsResponder | None) -> BlobHost:
     config = ground.config
+    place = make_blob_place(config, ground.secret)
     return BlobHost(
-        make_blob_place(config),
+        place,
         ground.surroundings.interfaces,
         answered_at=lambda: responder.answered_at if responder else None,
         refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
+        announcing=lambda: why_silent(config.state_dir, place.announced),
+        announceable=choose_announced(config.blobs.address, ground.secret),
         read_gateways=read_gateways,
     )
 
@@ -287,7 +292,7 @@ async def _try_dns(
     stack: AsyncExitStack, ground: Ground, port: int
 ) -> tuple[DnsResponder, tuple[tuple[str, int], ...]]:
     servers = read_servers(ground.config, ground.surroundings, port)
-    place = make_blob_place(ground.config)
+    place = make_blob_place(ground.config, ground.secret)
     settings = make_dns_settings(ground.config, place, ground.surroundings, servers, port)
     return await stack.enter_async_context(DnsResponder(settings)), servers
 

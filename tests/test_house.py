@@ -138,12 +138,12 @@ def test_every_variable_in_papers_and_units_is_a_key(path: Path) -> None:
     assert set(re.findall(r"\bOLLAMA_APPLIANCE_\w+\b", path.read_text("utf-8"))) <= known
 
 
-def test_the_service_exposes_little() -> None:
+@pytest.mark.parametrize("service", sorted(HOUSE.glob("systemd/*.service")), ids=name)
+def test_the_services_expose_little(service: Path) -> None:
     analyze = program("systemd-analyze")
     version = subprocess.run([analyze, "--version"], check=True, capture_output=True, text=True)
     if int(version.stdout.split()[1]) < 250:
         pytest.skip("systemd-analyze reviews unit files from version 250 on")
-    service = HOUSE / "systemd" / "ollama-appliance.service"
     options = ("security", "--offline=true", f"--threshold={EXPOSURE_MAX}")
     found = subprocess.run(
         [analyze, *options, service], check=False, capture_output=True, text=True

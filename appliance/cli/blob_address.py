@@ -9,7 +9,9 @@ from appliance.assembly import make_blob_place
 from appliance.blob_host import BlobHost
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.interfaces import read_gateways, read_interfaces
+from appliance.policy.blob_addresses import choose_announced
 from appliance.policy.recipes import Lan, Recipe
+from appliance.private_files import SecretDamagedError, SecretMissingError, read_secret
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,10 +32,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the lines; 1 where the machine is on no IPv4 network to write them for."""
     try:
         config = load_config(args.config, read_environment())
-    except ConfigInvalidError as fault:
+        blob_host = make_blob_host(config)
+    except (ConfigInvalidError, SecretDamagedError, SecretMissingError) as fault:
         print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
         return 1
-    blob_host = make_blob_host(config)
     lan = blob_host.lan()
     if lan is None:
         told = "this machine is on no IPv4 network: set box.address to what clients dial"
@@ -47,13 +49,25 @@ def run(args: argparse.Namespace) -> int:
 
 def make_blob_host(config: Config) -> BlobHost:
     """The blob host as the machine is now, whether or not a box runs on it."""
+    secret = _find_secret(config)
     return BlobHost(
-        make_blob_place(config),
+        make_blob_place(config, secret),
         read_interfaces,
         answered_at=lambda: None,
         refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
+        announceable=choose_announced(config.blobs.address, secret) if secret else "",
         read_gateways=read_gateways,
     )
+
+
+def _find_secret(config: Config) -> bytes:
+    """The box's secret, which what it announces is made of; empty where none was made or needed."""
+    try:
+        return read_secret(config.state_dir / "secret")
+    except SecretMissingError:
+        if config.blobs.announce:
+            raise
+        return b""
 
 
 def format_advice(config: Config, lan: Lan, recipes: Iterable[Recipe]) -> Iterator[str]:

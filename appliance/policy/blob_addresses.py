@@ -10,8 +10,10 @@ When DNS answered last is known of all clients together, not of each: a question
 router that passes it on, or by IPv4 from a client that then dials by IPv6.
 """
 
+import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address, IPv6Network
 
 from appliance.policy.addresses import (
     Addresses,
@@ -22,6 +24,7 @@ from appliance.policy.addresses import (
     parse_address,
 )
 
+_LOCAL_USE = IPv6Network("64:ff9b:1::/48").network_address.packed[:6]
 KNOWN_SECONDS = 3600.0  # How long an answer of our DNS shows that clients ask it.
 
 
@@ -41,6 +44,19 @@ class BlobPlace:
     def is_trusted(self) -> bool:
         """Whether an address counts as the box's own although the machine does not have it."""
         return self.is_published or bool(self.box_address)
+
+
+def choose_announced(configured: Addresses, secret: bytes) -> str:
+    """The address to announce: the IPv6 one that was set, or one that is this box's alone.
+
+    It is made of the box's secret, in the prefix for local use that clients take for public
+    (RFC 8215). Nothing translates it: the octet that RFC 6052 wants to be zero is zero all the
+    same.
+    """
+    if configured.v6:
+        return configured.v6[0]
+    digest = hmac.digest(secret, b"announced address", "sha256")
+    return str(IPv6Address(_LOCAL_USE + digest[:2] + bytes(2) + digest[2:8]))
 
 
 def choose_blob_addresses(

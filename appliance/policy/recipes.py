@@ -95,17 +95,18 @@ def list_dhcp_recipes(lan: Lan, blob_address: str) -> Iterator[Recipe]:
 def list_announcing_recipes(interface: str, address: str) -> Iterator[Recipe]:
     """How the box announces an IPv6 address of its own."""
     yield Recipe(
-        "On this box, as root; and again at each start, by whatever sets up its network",
-        (f"ip -6 address add {address}/128 dev {interface or 'eth0'}",),
-        (f"ip -6 address del {address}/128 dev {interface or 'eth0'}",),
+        "Without any change to router or clients, where the network has no IPv6: the box announces "
+        "an address of its own. On this box, as root; and again at each start",
+        (f"ip -6 address add {address}/128 dev {interface}",),
+        (f"ip -6 address del {address}/128 dev {interface}",),
     )
     yield Recipe(
-        "In its appliance.conf, below [blobs]; then start the box anew",
+        "For that also in its appliance.conf, below [blobs]; then start the box anew",
         ("announce = true",),
         ("announce = false",),
     )
     yield Recipe(
-        "The service that announces it",
+        "And the service that announces it",
         ("systemctl enable --now ollama-appliance-announce",),
         ("systemctl disable --now ollama-appliance-announce",),
     )

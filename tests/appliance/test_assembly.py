@@ -169,7 +169,7 @@ def test_dns_is_told_all_it_needs(tmp_path: Path, surroundings: Surroundings) ->
         BLOBS_ADDRESS="2001:db8::10,203.0.113.10",
         BLOBS_PUBLISHED="true",
     )
-    place = make_blob_place(config)
+    place = make_blob_place(config, b"s" * 32)
     settings = make_dns_settings(config, place, surroundings, (("1.1.1.1", 53),), 5353)
     assert settings.port == 5353
     assert settings.intercepted == NAMES[:1]
@@ -181,6 +181,19 @@ def test_dns_is_told_all_it_needs(tmp_path: Path, surroundings: Surroundings) ->
     assert settings.is_blob_host_published
     assert settings.ttl_seconds == 7
     assert "192.168.1.0/24" in settings.allow
+
+
+def test_what_is_announced_is_the_address_that_was_set_or_one_of_the_box_s_own(
+    tmp_path: Path,
+) -> None:
+    announce = {"BOX_LISTEN": "", "BLOBS_ANNOUNCE": "true"}
+    place = make_blob_place(make_config(tmp_path, **announce), b"s" * 32)
+    assert place.announced.startswith("64:ff9b:1:")
+    assert not place.configured
+    both = make_config(tmp_path, BLOBS_ADDRESS="203.0.113.10,2001:db8::10", **announce)
+    place = make_blob_place(both, b"s" * 32)
+    assert (place.announced, place.configured.v4) == ("2001:db8::10", ("203.0.113.10",))
+    assert place.configured.v6 == ()
 
 
 def test_a_leaf_is_renewed_when_it_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

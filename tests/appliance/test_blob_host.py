@@ -114,8 +114,14 @@ def test_an_announced_address_needs_its_service() -> None:
     machine.silence = ""
     assert blob_host.check().detail.endswith(f"fetch blobs at {ANNOUNCED}")
     assert blob_host.is_offered("192.168.1.77", "192.168.1.5")
-    titles = [each.title for each in blob_host.recipes()]
-    assert "The service that announces it" in titles
+
+
+def test_announcing_is_among_the_ways_where_the_box_is_on_the_network_itself() -> None:
+    blob_host = replace(Machine(LOOPBACK, LAN).blob_host(SET), announceable=ANNOUNCED)
+    lines = [line for each in blob_host.recipes() for line in each.lines]
+    assert f"ip -6 address add {ANNOUNCED}/128 dev eth0" in lines
+    inside = replace(blob_host, place=replace(SET, box_address="192.168.7.7"))
+    assert "announce = true" not in [line for each in inside.recipes() for line in each.lines]
 
 
 @pytest.mark.parametrize(

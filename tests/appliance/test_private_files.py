@@ -9,8 +9,10 @@ import pytest
 from appliance.private_files import (
     SECRET_SIZE_BYTES,
     SecretDamagedError,
+    SecretMissingError,
     keep_private,
     open_secret,
+    read_secret,
     sync_directory,
     write_private,
 )
@@ -84,3 +86,18 @@ def test_only_directories_are_synced_as_such(tmp_path: Path) -> None:
     sync_directory(tmp_path)
     with pytest.raises(NotADirectoryError):
         sync_directory(Path(__file__))
+
+
+def test_a_secret_can_be_read_without_being_made(tmp_path: Path) -> None:
+    with pytest.raises(SecretMissingError, match="No such file") as caught:
+        read_secret(tmp_path / "secret")
+    assert "start the box once" in caught.value.hint
+    assert read_secret_after_making(tmp_path) == open_secret(tmp_path / "secret")
+    (tmp_path / "secret").write_bytes(b"short")
+    with pytest.raises(SecretDamagedError):
+        read_secret(tmp_path / "secret")
+
+
+def read_secret_after_making(directory: Path) -> bytes:
+    open_secret(directory / "secret")
+    return read_secret(directory / "secret")

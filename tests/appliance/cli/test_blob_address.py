@@ -53,6 +53,23 @@ def test_the_address_that_is_set_is_the_one_in_the_lines(
     assert f"198.51.100.7/32 via {box_address}" in capsys.readouterr().out
 
 
+def test_announcing_needs_the_secret_of_a_box_that_was_started(
+    box_address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OLLAMA_APPLIANCE_BOX_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("OLLAMA_APPLIANCE_BLOBS_ANNOUNCE", "true")
+    assert invoke() == 1
+    assert "start the box once" in capsys.readouterr().err
+    (tmp_path / "secret").write_bytes(b"s" * 32)
+    assert invoke() == 0
+    monkeypatch.delenv("OLLAMA_APPLIANCE_BOX_ADDRESS")
+    assert invoke("--router", "192.168.7.1") == 0
+    assert "ip -6 address add 64:ff9b:1:" in capsys.readouterr().out
+
+
 def test_what_cannot_be_answered_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,7 @@
 """Where the blob host is, and who is sent there: never without both kinds of evidence."""
 
 from dataclasses import replace
-from ipaddress import ip_interface
+from ipaddress import IPv6Address, IPv6Network, ip_interface
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,7 @@ from appliance.policy.addresses import Addresses, Interface, is_public
 from appliance.policy.blob_addresses import (
     KNOWN_SECONDS,
     BlobPlace,
+    choose_announced,
     choose_blob_addresses,
     decide_offer,
 )
@@ -112,6 +113,17 @@ def test_published_is_a_word_about_the_address_that_was_set() -> None:
     own = BlobPlace(is_published=True)
     assert not offer(own, "192.168.1.5", answered_seconds=None)
     assert offer(own, "2001:db8:1::5", answered_seconds=None)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_the_announced_address_is_the_box_s_alone_and_looks_public(secret: bytes) -> None:
+    address = choose_announced(Addresses(), secret)
+    assert address == choose_announced(Addresses(), secret)
+    assert address != choose_announced(Addresses(), secret[::-1] + b"x")
+    assert IPv6Address(address) in IPv6Network("64:ff9b:1::/48")
+    assert IPv6Address(address).packed[8] == 0
+    assert is_public(address)
+    assert choose_announced(Addresses((), (V6,)), secret) == V6
 
 
 texts = st.ip_addresses().map(str)

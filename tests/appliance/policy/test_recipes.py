@@ -81,4 +81,3 @@ def test_mikrotik_changes_the_network_it_is_told_of() -> None:
 def test_announcing_names_the_interface_that_clients_are_on() -> None:
     address, *_ = list_announcing_recipes("br0", "64:ff9b:1::5")
     assert address.lines == ("ip -6 address add 64:ff9b:1::5/128 dev br0",)
-    assert "dev eth0" in next(list_announcing_recipes("", "64:ff9b:1::5")).lines[0]
