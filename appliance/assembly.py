@@ -129,6 +129,7 @@ def make_registry(
     *,
     web_port: int,
     tls_port: int,
+    proxy_port: int | None,
     is_blob_host_offered: Callable[[Request], bool],
     can_send_inline: bool,
     now: Callable[[], float],
@@ -148,6 +149,7 @@ def make_registry(
         blob_host=config.blobs.host,
         tls_port=tls_port,
         is_blob_host_offered=is_blob_host_offered,
+        proxy_port=proxy_port,
         now=now,
         can_send_inline=can_send_inline,
     )

@@ -25,6 +25,7 @@ from appliance.protocol.fields import format_authority
 from appliance.startup import Box, Say, start
 from appliance.upkeep import Upkeep
 from appliance.upstream.resolver import NameUnresolvableError
+from appliance.web.learnt import FORGET_LEARNT, describe_lessons
 from appliance.web.models import describe_model
 from appliance.web.next_steps import describe_next_steps
 
@@ -128,7 +129,15 @@ def make_control(box: Box) -> Control:
     """The door by which the verbs reach this box."""
     store = box.ground.store
     upkeep = Upkeep(store, box.engine.cache.janitor)
-    return Control(store.root, make_questions(box), upkeep.deeds())
+
+    async def forget_learnt(wish: Mapping[str, Any]) -> Any:  # A deed's shape.
+        books, forgotten = box.facts.cache.books, _describe_learnt(box)
+        books.learning.clear()
+        await asyncio.to_thread(books.save)
+        return forgotten
+
+    deeds = {**upkeep.deeds(), FORGET_LEARNT: forget_learnt}
+    return Control(store.root, make_questions(box), deeds)
 
 
 def make_questions(box: Box) -> Mapping[str, Callable[[], Awaitable[Any]]]:
@@ -144,7 +153,14 @@ def make_questions(box: Box) -> Mapping[str, Callable[[], Awaitable[Any]]]:
     async def status() -> Any:
         return await asyncio.to_thread(_describe_status, box)
 
-    return {"models": models, "status": status}
+    async def learnt() -> Any:
+        return _describe_learnt(box)
+
+    return {"models": models, "status": status, "learnt": learnt}
+
+
+def _describe_learnt(box: Box) -> list[dict[str, Any]]:
+    return describe_lessons(box.facts.cache.books.learning.current(box.facts.now()))
 
 
 def _describe_status(box: Box) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the box did, kept: counts and pulls on their way to the ledger, and how they are read back.
+"""What the box did, kept: counts, pulls and lessons on their way to the ledger, and back.
 
 The box's own health checks pull a model too. They go the way of a client and are not one: what
 concerns that model is counted apart and never shown.
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliance.cache.tally import Tally
+from appliance.policy.learning import Learning
 from appliance.protocol.digest import Digest
 from appliance.protocol.reference import Reference, Repository
 from appliance.store.faults import StoreError
@@ -39,10 +40,12 @@ class Uncounted:
 
 
 class Bookkeeper:
-    """Collects counts and pulls in memory; `save` writes them, and blocks."""
+    """Collects counts, pulls and lessons in memory; `save` writes them, and blocks."""
 
     def __init__(self, store: Store, uncounted: Uncounted, *, now: Callable[[], float]) -> None:
         self.tally = Tally()
+        self.learning = Learning(store.lessons())
+        self._lessons_saved = self.learning.lessons
         self._aside = Tally()
         self._store = store
         self._uncounted = uncounted
@@ -80,6 +83,10 @@ class Bookkeeper:
             while self._pulled:
                 self._store.note_pulled(*self._pulled[0])
                 self._pulled.popleft()
+            lessons = self.learning.lessons
+            if lessons is not self._lessons_saved:
+                self._store.replace_lessons(lessons)
+                self._lessons_saved = lessons
 
     def accounts(self) -> Accounts:
         """What is counted; what is not yet saved is missing from `ever` and `by_day`."""

@@ -17,6 +17,7 @@ from appliance.cli import (
     demo,
     evict,
     gc,
+    learnt,
     models,
     pin,
     rm,
@@ -53,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
     verbs = (
-        *(run, status, models, pin, rm, evict, gc, verify),
+        *(run, status, models, pin, rm, evict, gc, verify, learnt),
         *(check, ca, blob_address, demo),
     )
     for verb in verbs:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import time as wall_clock  # noqa: TID251  The command line may: rooms are handed it.
+from time import time as wall_clock
 from typing import TYPE_CHECKING
 
 from appliance.config_values import parse_amount

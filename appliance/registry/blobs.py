@@ -1,7 +1,8 @@
 """Answers about blobs: their size, where to fetch them, and their bytes under a grant."""
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from appliance.cache.pulls import Cache
 from appliance.policy.addresses import respell
@@ -10,20 +11,27 @@ from appliance.policy.delivery import (
     Delivery,
     DeliveryPolicy,
     Door,
+    Fallback,
     choose_delivery,
 )
 from appliance.policy.grants import GRANT_SECONDS, Grant, format_grant, is_valid, read_grant
-from appliance.protocol.digest import Digest, parse_digest
+from appliance.policy.learning import Subject
+from appliance.protocol.clients import Client
+from appliance.protocol.digest import Digest, digest_of, parse_digest
 from appliance.protocol.errors import BlobUnknown, Denied, DigestInvalid, Unavailable
 from appliance.protocol.fields import format_authority, format_cache_status
 from appliance.protocol.ranges import Span, format_content_range, parse_range
 from appliance.protocol.reference import Repository
 from appliance.registry.requests import Answer, BlobAnswer, Reply, Request
+from appliance.registry.visitors import Visitors
 from appliance.upstream.source import Refusal
+
+_log = logging.getLogger("registry")
 
 BLOB_TYPE = "application/octet-stream"
 BLOBS_PATH = "/blobs/"
 _HTTP_PORT, _HTTPS_PORT = 80, 443
+_EMPTY = digest_of(b"")  # Has no parts to fetch.
 _GRANTS_IN_USE_MAX = 10_000  # Of two numbers each; past it the oldest use is forgotten.
 
 
@@ -34,7 +42,7 @@ class BlobRoutes:
     `address` is the operator's (`box.address`), "" for the one each client dialled; `port` is where
     the plain door listens, `tls_port` where the blob host is reached. `is_blob_host_offered` tells
     whether there is evidence that whoever sent a request reaches the blob host; `can_send_inline`
-    that bodies can be sent over TLS at all.
+    that bodies can be sent over TLS at all. `proxy_port` is None where there is no proxy of ours.
     """
 
     cache: Cache
@@ -45,9 +53,11 @@ class BlobRoutes:
     blob_host: str
     tls_port: int
     is_blob_host_offered: Callable[[Request], bool]
+    proxy_port: int | None
     now: Callable[[], float]
     can_send_inline: bool = True
     _used_at: dict[tuple[Digest, int], float] = field(default_factory=dict)
+    _visitors: Visitors = field(default_factory=Visitors)
 
     async def answer_size(self, request: Request, repository: Repository, digest: Digest) -> Reply:
         """HEAD of a blob: 200 and its exact length, or the origin's refusal."""
@@ -57,8 +67,11 @@ class BlobRoutes:
         fields = _blob_fields(digest) | {"Content-Length": str(size_bytes)}
         return Answer(200, fields)
 
-    def choose(self, request: Request, *, is_origin_reachable: bool = True) -> Delivery:
-        """How this client is to be given a blob's body."""
+    def choose(
+        self, request: Request, digest: Digest | None = None, *, is_origin_reachable: bool = True
+    ) -> Delivery:
+        """How this client is to be given a blob's body; `digest` if that is what it asks for."""
+        client = self._visitors.identify(request, self.now())
         # Through a tunnel of ours the blob host is reached, whatever its name resolves to.
         is_reached = request.door is Door.PROXY or self.is_blob_host_offered(request)
         circumstances = Circumstances(
@@ -67,16 +80,58 @@ class BlobRoutes:
             is_blob_host_offered=is_reached,
             can_send_inline=self.can_send_inline,
             is_origin_reachable=is_origin_reachable,
+            missed=self._missed(request, client, digest),
         )
-        return choose_delivery(self.policy, request.client, circumstances)
+        return choose_delivery(self.policy, client, circumstances)
+
+    def _missed(
+        self, request: Request, client: Client, digest: Digest | None
+    ) -> frozenset[Delivery]:
+        if request.door is Door.HTTP or not client.is_ollama:
+            return frozenset()  # There is one way only, and nothing to learn.
+        learning, address = self.cache.books.learning, request.client_address
+        before = learning.lessons
+        missed = learning.missed(address, client.version, digest, self.now())
+        if learning.lessons is not before:
+            _log.warning("%s at %s left its blob URL alone", request.user_agent, address)
+        return missed
 
     def location(
         self, request: Request, delivery: Delivery, repository: Repository, digest: Digest
     ) -> str:
         """The URL of a blob on this box as `delivery` names it, with a grant for it."""
         base = self._base_url(request, delivery)
-        grant = Grant(digest, repository, int(self.now()) + GRANT_SECONDS)
+        grant = self._give(request, delivery, repository, digest)
         return f"{base}{BLOBS_PATH}{digest}?{format_grant(self.secret, grant)}"
+
+    def _give(
+        self, request: Request, delivery: Delivery, repository: Repository, digest: Digest
+    ) -> Grant:
+        """A grant whose parts are recognised as this client's, where they teach something."""
+        learning, subject = self.cache.books.learning, None
+        is_own = self.cache.books.is_own(repository)
+        if _is_telling(request, delivery) and digest != _EMPTY and not is_own:
+            subject = Subject(request.client_address, request.client.version, delivery)
+        grant = Grant(digest, repository, int(self.now()) + GRANT_SECONDS)
+        while learning.is_another_s(grant, subject):
+            grant = replace(grant, expires_at=grant.expires_at + 1)
+        if subject is not None:
+            learning.note_given(subject, grant, self.now())
+        return grant
+
+    def explain_refusal(self, request: Request) -> str:
+        """Why this client gets no blob, and the ways that work: Ollama shows it to its user."""
+        ways = ["`ollama pull --insecure NAME`"]
+        if self.proxy_port is not None and request.door is not Door.PROXY:
+            address = self.address or request.dialled
+            proxy = format_authority(address, self.proxy_port, default_port=0)
+            ways.append(f"HTTPS_PROXY=http://{proxy} in the environment of the Ollama server")
+        is_away = self.policy.fallback is Fallback.ORIGIN
+        return (
+            "over https this Ollama takes blobs from public addresses only, and this box has none "
+            f"for it{'; the registry itself is out of reach' if is_away else ''}. "
+            f"What works: {', or '.join(ways)}"
+        )
 
     def _base_url(self, request: Request, delivery: Delivery) -> str:
         """Who came in the clear is sent to the port by which it came."""
@@ -104,6 +159,7 @@ class BlobRoutes:
         if not is_valid(grant, self.now(), used_at=self._used_at.get(key)):
             raise Denied("this URL's grant has expired: pull the model again")
         self._note_used(key)
+        self.cache.books.learning.note_part(grant)
         return await self.answer_body(request, grant.repository, digest)
 
     async def answer_body(self, request: Request, repository: Repository, digest: Digest) -> Reply:
@@ -135,6 +191,14 @@ class BlobRoutes:
         self._used_at[key] = self.now()
         if len(self._used_at) > _GRANTS_IN_USE_MAX:
             del self._used_at[next(iter(self._used_at))]
+
+
+def _is_telling(request: Request, delivery: Delivery) -> bool:
+    """Whether it tells something if this client fetches nothing from such a Location."""
+    client = request.client
+    if request.door is Door.HTTP or delivery is Delivery.INLINE:
+        return False
+    return client.is_ollama and not client.is_tensor and not client.follows_redirects
 
 
 def _format_https(host: str, port: int) -> str:

@@ -29,11 +29,6 @@ from appliance.registry.chunksums import ChunksumsRoutes
 from appliance.registry.requests import Answer, BlobAnswer, PassThrough, Reply, Request
 from appliance.upstream.source import ManifestRequest, Refusal
 
-_NO_URL_ACCEPTED = (
-    "this Ollama accepts no blob from a box on a private address. "
-    "Use `ollama pull --insecure NAME`, or connect the box to the Internet."
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Registry:
@@ -101,7 +96,7 @@ class Registry:
                 return PassThrough()  # Not for everybody; perhaps for who has signed.
             return Answer(found.status, found.fields, found.content)
         if request.client.is_ollama and self._is_in_vain(request, found):
-            raise Unavailable(_NO_URL_ACCEPTED)
+            raise Unavailable(self.blobs.explain_refusal(request))
         if request.method == "GET":
             self.cache.books.note_pulled(reference)
         return Answer(200, _manifest_fields(found), found.content)
@@ -120,12 +115,12 @@ class Registry:
         can_answer_here = request.door is Door.HTTP or self.blobs.can_send_inline
         if request.range_field is not None and can_answer_here:
             return await self.blobs.answer_body(request, repository, digest)
-        match self.blobs.choose(request):
+        match self.blobs.choose(request, digest):
             case Delivery.ORIGIN:
                 self.cache.books.tally.add(Count.DEFERRED)
                 return PassThrough()
             case Delivery.REFUSE:
-                raise Unavailable(_NO_URL_ACCEPTED)
+                raise Unavailable(self.blobs.explain_refusal(request))
             case Delivery.INLINE:
                 return await self._answer_inline(request, repository, digest)
             case delivery:

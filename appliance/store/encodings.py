@@ -10,7 +10,10 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from appliance.policy.delivery import Delivery
+from appliance.policy.learning import Subject
 from appliance.policy.spans import SpanSet
+from appliance.protocol.clients import parse_version
 from appliance.protocol.digest import Digest, parse_digest
 from appliance.protocol.errors import Verdict
 from appliance.protocol.manifest import BLOB_SIZE_BYTES_MAX
@@ -182,6 +185,25 @@ def decode_move(reference: Reference, content: bytes) -> TagMove | None:
         return TagMove(reference, old, new, float(document["moved_at"]))
 
     return _decode_json(content, read)
+
+
+def encode_lesson(subject: Subject, learnt_at: float) -> tuple[bytes, bytes]:
+    """The ledger's key and value."""
+    version = "" if subject.version is None else ".".join(map(str, subject.version))
+    key = "\0".join((subject.client_address, version, subject.delivery.value))
+    return key.encode(), _CHECKED.pack(VERSION, learnt_at)
+
+
+def decode_lesson(key: bytes, content: bytes) -> tuple[Subject, float] | None:
+    """Read what `encode_lesson` wrote."""
+    if len(content) != _CHECKED.size or content[0] != VERSION:
+        return None
+    try:
+        address, version, delivery = key.decode().split("\0")
+        subject = Subject(address, parse_version(version) if version else None, Delivery(delivery))
+    except ValueError:
+        return None
+    return subject, _CHECKED.unpack(content)[1]
 
 
 def _format_json(**fields: object) -> bytes:

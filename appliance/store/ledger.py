@@ -8,6 +8,7 @@ Tables:
     moves   reference NUL when          → TagMove; the same move recorded twice is one
     pulls   reference                   → last pulled, how often
     pins    reference                   → empty: never let this one go
+    learnt  address NUL version NUL kind → when it was learnt that this is not fetched from
 
 Every change is synced before it returns, so callers gather counts and add them now and then.
 """
@@ -16,11 +17,14 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+from appliance.policy.learning import Subject
 from appliance.protocol.reference import Reference
 from appliance.store.encodings import (
+    decode_lesson,
     decode_move,
     decode_pulls,
     decode_size,
+    encode_lesson,
     encode_move,
     encode_pulls,
     encode_size,
@@ -29,8 +33,8 @@ from appliance.store.faults import EnvironmentDamagedError, LedgerDamagedError
 from appliance.store.index import MAP_SIZE_BYTES, Environment, Transaction
 from appliance.store.records import Pulls, TagMove
 
-ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS = TABLES = (
-    *("about", "totals", "daily", "moves", "pulls", "pins"),
+ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS, LEARNT = TABLES = (
+    *("about", "totals", "daily", "moves", "pulls", "pins", "learnt"),
 )
 
 _STORE = b"store"
@@ -119,6 +123,23 @@ class Ledger:
         """The texts of the references that are pinned, held or not."""
         with self._env.reading() as now:
             return {key.decode() for key, _ in now.items(PINS)}
+
+    def lessons(self) -> dict[Subject, float]:
+        """What was learnt, and when."""
+        with self._env.reading() as now:
+            found = [decode_lesson(*item) for item in now.items(LEARNT)]
+        return dict(each for each in found if each is not None)
+
+    def replace_lessons(self, lessons: Mapping[Subject, float]) -> None:
+        """Keep exactly these."""
+
+        def work(now: Transaction) -> None:
+            for key in [key for key, _ in now.items(LEARNT)]:
+                now.remove(LEARNT, key)
+            for subject, learnt_at in lessons.items():
+                now.put(LEARNT, *encode_lesson(subject, learnt_at))
+
+        self._env.write(work)
 
 
 def _pulls(now: Transaction, key: bytes) -> Pulls | None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from appliance.policy.eviction import Holding
+from appliance.policy.learning import Subject
 from appliance.protocol.digest import Digest
 from appliance.protocol.reference import Reference, Repository
 from appliance.store.blobs import Blobs
@@ -241,6 +242,14 @@ class Store:
 
     def totals_by_day(self) -> dict[str, dict[str, int]]:
         return self._ledger.totals_by_day()
+
+    def lessons(self) -> dict[Subject, float]:
+        """What was learnt of clients, and when."""
+        return self._ledger.lessons()
+
+    def replace_lessons(self, lessons: Mapping[Subject, float]) -> None:
+        """Keep exactly these."""
+        self._ledger.replace_lessons(lessons)
 
     # The whole.
 

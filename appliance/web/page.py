@@ -13,9 +13,11 @@ from aiohttp import web
 from appliance.policy.health import judge_health
 from appliance.protocol.reference import format_model_name
 from appliance.web.facts import Facts
+from appliance.web.learnt import describe_lessons
 from appliance.web.views import Views
 
 _ASSETS = resources.files("appliance.web") / "assets"
+LESSONS_SHOWN_MAX = 20  # Newest first; whoever has more has one reason for all of them.
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 # Nothing but this page's own style sheet: no script, no frame, no other host.
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -48,10 +50,12 @@ class Page:
         """What the loop knows."""
         checks = self._facts.checks()
         fills = self._facts.cache.fills
+        lessons = self._facts.cache.books.learning.current(self._facts.now())
         return {
             "status": judge_health(checks).value,
             "checks": checks,
             "fills": [(fill.pending, fill.pending.held.size_bytes) for fill in fills],
+            "learnt": describe_lessons(lessons)[:LESSONS_SHOWN_MAX],
             "bare_address": self._views.dialled(request)[0],
             "base_url": self._views.base_url(request),
             "recipes": self._facts.recipes(),

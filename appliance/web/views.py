@@ -10,6 +10,7 @@ from aiohttp import web
 from appliance.policy.health import Status, judge_health
 from appliance.protocol.fields import format_authority
 from appliance.web.facts import Facts
+from appliance.web.learnt import describe_lessons
 from appliance.web.models import describe_model, format_instant, matches
 from appliance.web.stats import describe_stats
 
@@ -81,6 +82,7 @@ class Views:
                 "modes": self.modes(),
                 "registry": facts.registry_name,
                 "ca_fingerprint": facts.ca_fingerprint,
+                "learnt": describe_lessons(self._books.learning.current(facts.now())),
             }
         )
 

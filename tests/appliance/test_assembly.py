@@ -141,11 +141,13 @@ async def test_the_registry_is_told_of_the_operator_s_choices(
         tls_port=8443,
         is_blob_host_offered=lambda request: True,
         can_send_inline=False,
+        proxy_port=3128,
         now=Clock(),
     ).blobs
     assert blobs.policy.refuse_private_from == (0, 40, 0)
     assert blobs.policy.fallback is Fallback.REFUSE
     assert blobs.policy.urls is Urls.PLAIN
+    assert blobs.proxy_port == 3128
     assert (blobs.blob_host, blobs.tls_port) == ("ollama-blobs.home.arpa", 8443)
     assert (blobs.address, blobs.port, blobs.secret) == ("10.0.0.9", 8081, b"s" * 32)
     assert not blobs.can_send_inline

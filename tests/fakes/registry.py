@@ -151,6 +151,7 @@ async def open_shop(root: Path) -> AsyncIterator[Shop]:
             blob_host=BLOB_HOST,
             tls_port=443,
             is_blob_host_offered=lambda request: False,
+            proxy_port=3128,
             now=lambda: NOON,
         )
         async with cache:

@@ -6,6 +6,9 @@ import pytest
 
 from appliance.cache.accounts import Bookkeeper, Uncounted
 from appliance.cache.tally import Count
+from appliance.policy.delivery import Delivery
+from appliance.policy.grants import Grant
+from appliance.policy.learning import PART_SECONDS, Subject
 from appliance.protocol.digest import digest_of
 from appliance.protocol.reference import Reference
 from appliance.store.faults import StoreFullError
@@ -37,6 +40,29 @@ def test_totals_survive_a_restart(tmp_path: Path, uncounted: Uncounted, clock: C
         books.save()
         assert books.accounts().ever == {"served_bytes": 7}
         assert books.accounts().by_day["2023-11-15"] == {"served_bytes": 2}
+
+
+def test_lessons_survive_a_restart_until_they_are_cleared(
+    tmp_path: Path, uncounted: Uncounted, clock: Clock
+) -> None:
+    subject = Subject("192.168.1.20", (0, 36, 0), Delivery.TLS)
+
+    def known(books: Bookkeeper) -> frozenset[Delivery]:
+        return books.learning.missed(subject.client_address, subject.version, None, clock.now)
+
+    with open_store(tmp_path / "a") as store:
+        books = Bookkeeper(store, uncounted, now=clock)
+        books.learning.note_given(subject, Grant(digest_of(b"x"), TINY, 1), clock.now)
+        clock.now += PART_SECONDS
+        assert known(books) == {Delivery.TLS}
+        books.save()
+    with open_store(tmp_path / "a") as store:
+        books = Bookkeeper(store, uncounted, now=clock)
+        assert known(books) == {Delivery.TLS}
+        books.learning.clear()
+        books.save()
+    with open_store(tmp_path / "a") as store:
+        assert known(Bookkeeper(store, uncounted, now=clock)) == frozenset()
 
 
 async def test_pulls_are_told_with_their_models(

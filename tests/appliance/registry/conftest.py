@@ -59,6 +59,7 @@ def blobs(cache: Cache, clock: Clock) -> BlobRoutes:
         blob_host=BLOB_HOST,
         tls_port=443,
         is_blob_host_offered=lambda request: False,
+        proxy_port=3128,
         now=clock,
     )
 

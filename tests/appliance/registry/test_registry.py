@@ -235,6 +235,183 @@ async def test_a_newer_client_is_told_at_once_where_the_origin_is_no_fallback(
     assert (await answered(registry, replace(BY_HTTPS, target=BLOB))).status == 307
 
 
+@pytest.mark.parametrize(
+    ("address", "port", "line"),
+    [
+        ("192.168.1.5", 3128, "HTTPS_PROXY=http://192.168.1.5:3128 "),
+        ("fd00::5", 8888, "HTTPS_PROXY=http://[fd00::5]:8888 "),
+    ],
+)
+async def test_who_is_refused_is_told_the_ways_that_work(
+    registry: Registry, blobs: BlobRoutes, address: str, port: int, line: str
+) -> None:
+    blobs.policy, blobs.proxy_port = DeliveryPolicy((0, 35, 2), fallback=Fallback.REFUSE), port
+    new = replace(BY_HTTPS, user_agent=OLLAMA_NEW, dialled=address)
+    said = message_of(await answered(registry, new))
+    assert "`ollama pull --insecure NAME`" in said
+    assert line in said
+    assert "out of reach" not in said
+    blobs.proxy_port = None
+    assert "PROXY" not in message_of(await answered(registry, new))
+
+
+async def test_through_the_proxy_nobody_is_refused(
+    registry: Registry, blobs: BlobRoutes, source: FakeSource, clock: Clock
+) -> None:
+    blobs.policy = DeliveryPolicy((0, 35, 2), fallback=Fallback.REFUSE)
+    new = replace(BY_PROXY, user_agent=OLLAMA_NEW)
+    assert (await answered(registry, new)).status == 200
+    source.is_away = True
+    clock.now += 61
+    assert (await answered(registry, new)).status == 200
+    answer = await answered(registry, replace(new, target=BLOB))
+    assert answer.fields["Location"].startswith(f"https://{BLOB_HOST}/blobs/")
+
+
+EXPERIMENT = replace(
+    BY_HTTPS, user_agent="ollama/v0.6.0 (x)", has_authorization=True, is_signed_by_habit=True
+)
+
+
+async def test_the_experimental_puller_signs_and_is_answered_what_is_public(
+    registry: Registry,
+) -> None:
+    answer = await answered(registry, EXPERIMENT)
+    assert (answer.status, answer.content) == (200, TINY_MANIFEST)
+    assert (await answered(registry, replace(EXPERIMENT, target=BLOB))).status == 307
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_what_the_origin_does_not_give_anybody_passes_with_its_signature(
+    registry: Registry, source: FakeSource, status: int
+) -> None:
+    source.manifests[LATEST] = Refusal(status, {}, b"")
+    assert await registry.answer(EXPERIMENT) == PassThrough()
+    assert await registry.answer(replace(EXPERIMENT, target=BLOB)) == PassThrough()
+
+
+async def test_a_model_that_is_private_now_passes_whatever_is_stored(
+    registry: Registry, source: FakeSource, clock: Clock
+) -> None:
+    assert (await answered(registry, EXPERIMENT)).status == 200
+    source.manifests[LATEST] = Refusal(401, {}, b"")
+    clock.now += 61
+    assert await registry.answer(EXPERIMENT) == PassThrough()
+
+
+@pytest.mark.parametrize("target", ["/token", "/v2/_catalog", f"/blobs/{DIGEST}?expires=1"])
+async def test_what_else_is_signed_passes(registry: Registry, target: str) -> None:
+    await answered(registry, BY_HTTPS)
+    assert await registry.answer(replace(EXPERIMENT, target=target)) == PassThrough()
+
+
+@pytest.fixture
+async def listed(cache: Cache) -> None:
+    """The manifest is stored, and so lists its blobs."""
+    await find(cache)
+
+
+@pytest.mark.usefixtures("listed")
+async def test_a_location_left_alone_gives_way_to_the_next(
+    registry: Registry, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An Ollama that refuses earlier than the threshold says: one failed pull, and no second."""
+    registry.blobs.is_blob_host_offered = lambda request: True
+    ask = replace(BY_HTTPS, target=BLOB, user_agent="ollama/0.35.1 (x)")
+    assert (await answered(registry, ask)).fields["Location"].startswith("http://")
+    clock.now += 2
+    again = (await answered(registry, ask)).fields["Location"]
+    assert again.startswith(f"https://{BLOB_HOST}/")
+    assert "ollama/0.35.1 (x) at 192.168.1.20" in caplog.text
+    clock.now += 100
+    third = (await answered(registry, ask)).fields["Location"]
+    assert third.startswith("https://registry.ollama.ai/blobs/")
+    elsewhere = replace(ask, client_address="192.168.1.21")
+    assert (await answered(registry, elsewhere)).fields["Location"].startswith("http://")
+
+
+@pytest.mark.usefixtures("listed")
+async def test_a_part_that_arrives_keeps_its_kind(registry: Registry, clock: Clock) -> None:
+    ask = replace(BY_HTTPS, target=BLOB)
+    for _ in range(3):
+        location = (await answered(registry, ask)).fields["Location"]
+        assert location.startswith("http://")
+        await body_of(await registry.answer(granted(location)))
+        clock.now += 100
+
+
+@pytest.mark.usefixtures("listed")
+async def test_a_part_that_comes_late_brings_its_kind_back(
+    registry: Registry, clock: Clock
+) -> None:
+    ask = replace(BY_HTTPS, target=BLOB)
+    location = (await answered(registry, ask)).fields["Location"]
+    clock.now += 6
+    assert (await answered(registry, ask)).status == 200
+    await body_of(await registry.answer(granted(location)))
+    assert (await answered(registry, ask)).fields["Location"].startswith("http://")
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(replace(IN_THE_CLEAR, target=BLOB), id="in the clear"),
+        pytest.param(replace(BY_HTTPS, target=BLOB, user_agent=CURL), id="no Ollama"),
+        pytest.param(replace(BY_HTTPS, target=BLOB, user_agent="ollama/v0.6.0"), id="experiment"),
+        pytest.param(
+            replace(BY_HTTPS, target=f"/v2/library/tiny/blobs/{digest_of(b'')}"), id="empty blob"
+        ),
+        pytest.param(replace(BY_HTTPS, target=BLOB, method="HEAD"), id="a HEAD"),
+    ],
+)
+async def test_what_teaches_nothing(registry: Registry, clock: Clock, request_: Request) -> None:
+    for _ in range(3):
+        await registry.answer(request_)
+        clock.now += 100
+    assert registry.cache.books.learning.lessons == {}
+
+
+@pytest.mark.usefixtures("listed")
+async def test_tensors_go_the_way_that_their_ollama_learnt(
+    registry: Registry, clock: Clock
+) -> None:
+    registry.blobs.is_blob_host_offered = lambda request: True
+    tensor = replace(BY_HTTPS, target=BLOB, user_agent="ollama-transfer/1.0")
+    assert (await answered(registry, tensor)).fields["Location"].startswith("https://")
+    await answered(registry, replace(BY_HTTPS, user_agent="ollama/0.30.0"))
+    assert (await answered(registry, tensor)).fields["Location"].startswith("http://")
+    await answered(registry, replace(BY_HTTPS, target=BLOB, user_agent="ollama/0.30.0"))
+    clock.now += 6
+    assert (await answered(registry, tensor)).fields["Location"].startswith("https://")
+
+
+@pytest.mark.usefixtures("listed")
+async def test_each_client_of_a_crowd_has_a_grant_of_its_own(registry: Registry) -> None:
+    locations = set()
+    for number in range(50):
+        ask = replace(BY_HTTPS, target=BLOB, client_address=f"192.168.1.{number}")
+        locations.add((await answered(registry, ask)).fields["Location"])
+    assert len(locations) == 50
+    for location in locations:
+        assert await body_of(await registry.answer(granted(location))) == CONTENT
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("user_agent", [OLLAMA, OLLAMA_NEW, CURL, "ollama-transfer/1.0"])
+@pytest.mark.parametrize("door", [BY_HTTPS, BY_PROXY, IN_THE_CLEAR, BY_ADDRESS])
+async def test_manifests_and_heads_are_never_redirected(
+    registry: Registry, door: Request, user_agent: str, method: str
+) -> None:
+    registry.blobs.is_blob_host_offered = lambda request: True
+    asked = replace(door, user_agent=user_agent, method=method)
+    manifest = await answered(registry, asked)
+    head = await answered(registry, replace(asked, method="HEAD", target=BLOB))
+    for answer in (manifest, head):
+        assert answer.status == 200
+        assert "Location" not in answer.fields
+
+
 async def test_plain_delivery_redirects_every_client(registry: Registry, blobs: BlobRoutes) -> None:
     blobs.policy = DeliveryPolicy((0, 35, 2), urls=Urls.PLAIN)
     await answered(registry, BY_HTTPS)

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.policy.delivery import Delivery
+from appliance.policy.learning import Subject
 from appliance.policy.spans import SpanSet
 from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.ranges import Span
@@ -51,6 +53,25 @@ def test_counts(count: int) -> None:
 @given(st.builds(Pulls, INSTANTS, st.integers(0, 2**63)))
 def test_pulls(pulls: Pulls) -> None:
     assert encodings.decode_pulls(encodings.encode_pulls(pulls)) == pulls
+
+
+@given(
+    st.ip_addresses().map(str), st.none() | VERSIONS, st.sampled_from(Delivery), st.floats(0, 4e9)
+)
+def test_lessons(
+    address: str, version: tuple[int, int, int] | None, delivery: Delivery, learnt_at: float
+) -> None:
+    subject = Subject(address, version, delivery)
+    assert encodings.decode_lesson(*encodings.encode_lesson(subject, learnt_at)) == (
+        subject,
+        learnt_at,
+    )
+
+
+@given(st.binary(), st.binary() | st.binary(min_size=8, max_size=8).map(b"\1".__add__))
+def test_what_is_no_lesson_is_absent(key: bytes, content: bytes) -> None:
+    found = encodings.decode_lesson(key, content)
+    assert found is None or encodings.encode_lesson(*found)[0] == key
 
 
 @given(TAGS)

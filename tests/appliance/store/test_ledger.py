@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.policy.delivery import Delivery
+from appliance.policy.learning import Subject
 from appliance.protocol.digest import digest_of
 from appliance.protocol.reference import Reference
 from appliance.store.faults import LedgerDamagedError
@@ -53,6 +55,13 @@ def test_pulls_are_counted_and_the_last_is_kept(ledger: Ledger) -> None:
     for at in (NOON, NOON + 5, NOON + 2):
         ledger.note_pulled(LATEST, at)
     assert ledger.pulls() == {"library/tiny:latest": Pulls(NOON + 5, 3)}
+
+
+def test_exactly_the_lessons_of_last_time_are_kept(ledger: Ledger) -> None:
+    one, other = (Subject("10.0.0.9", each, Delivery.TLS) for each in (None, (0, 36, 0)))
+    for lessons in ({one: NOON, other: NOON + 1}, {other: NOON + 2}, {}):
+        ledger.replace_lessons(lessons)
+        assert ledger.lessons() == lessons
 
 
 def test_a_ledger_knows_whose_it_is(ledger: Ledger) -> None:

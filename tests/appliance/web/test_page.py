@@ -8,12 +8,17 @@ from typing import cast
 
 import pytest
 
+from appliance.policy.delivery import Delivery
+from appliance.policy.grants import Grant
 from appliance.policy.health import Check
+from appliance.policy.learning import Subject
 from appliance.policy.recipes import Recipe
-from appliance.protocol.reference import Reference
+from appliance.protocol.digest import digest_of
+from appliance.protocol.reference import Reference, Repository
 from appliance.web.page import format_size
 from tests.appliance.web.conftest import Door, OpenDoor
 from tests.appliance.web.test_models import ROW
+from tests.fakes.registry import NOON
 
 LAYER = b"a" * 1500
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -71,6 +76,21 @@ async def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing(door: Door
     assert all(each.startswith("/") and not each.startswith("//") for each in page.references)
     for target in page.references:
         assert (await door.ask(target)).status == 200
+
+
+async def test_the_page_tells_what_was_learnt(door: Door) -> None:
+    assert "What it learnt" not in (await read(door)).text
+    learning = door.shop.cache.books.learning
+    for number, delivery in enumerate((Delivery.TLS, Delivery.LOCATION, Delivery.REDIRECT)):
+        subject = Subject(f"192.168.1.{number}", (0, 36, 0) if number else None, delivery)
+        grant = Grant(digest_of(LAYER), Repository("library", "tiny"), number)
+        learning.note_given(subject, grant, NOON - 60)
+        learning.missed(subject.client_address, subject.version, None, NOON)
+    text = " ".join((await read(door)).text.split())
+    assert "192.168.1.0, Ollama of unknown version: not https from blobs.home.arpa" in text
+    assert "192.168.1.1, Ollama 0.36.0: not https from registry.ollama.ai" in text
+    assert "192.168.1.2, Ollama 0.36.0: not http from this box" in text
+    assert "ollama-appliance learnt --clear" in text
 
 
 async def test_the_style_sheet_asks_for_nothing_more(door: Door) -> None:

@@ -4,10 +4,16 @@ import json
 
 import pytest
 
+from appliance.policy.delivery import Delivery
+from appliance.policy.grants import Grant
 from appliance.policy.health import Check
+from appliance.policy.learning import Subject
+from appliance.protocol.digest import digest_of
+from appliance.protocol.reference import Repository
 from tests.appliance.web.conftest import Door, OpenDoor, request
 from tests.appliance.web.test_models import KEYS
 from tests.appliance.web.test_stats import KNOWN, OURS
+from tests.fakes.registry import NOON
 
 LAYER = b"a" * 1500
 
@@ -91,7 +97,21 @@ async def test_info_has_the_keys_that_scripts_know(door: Door) -> None:
         "modes": ["dns", "plain", "proxy", "direct"],
         "registry": "registry.ollama.ai",
         "ca_fingerprint": "AB:CD",
+        "learnt": [],
     }
+
+
+async def test_info_tells_what_was_learnt(door: Door) -> None:
+    learning = door.shop.cache.books.learning
+    subject = Subject("192.168.1.20", (0, 36, 0), Delivery.TLS)
+    learning.note_given(
+        subject, Grant(digest_of(LAYER), Repository("library", "tiny"), 1), NOON - 60
+    )
+    learning.missed(subject.client_address, subject.version, None, NOON)
+    (lesson,) = (await door.document("/api/info"))["learnt"]
+    assert (lesson["client"], lesson["version"], lesson["missed"]) == (
+        *("192.168.1.20", "0.36.0", "tls"),
+    )
 
 
 async def test_a_box_without_dns_does_not_offer_it(open_door: OpenDoor) -> None:
