@@ -23,6 +23,13 @@ class Blobs:
         self._disk = premises.disk
         self._catalog = premises.catalog
 
+    def record(self, digest: Digest) -> BlobRecord:
+        """The record of a complete blob. Raises BlobUnknown."""
+        record = self._catalog.find_blob(digest)
+        if record is None:
+            raise BlobUnknown(f"{digest} is not held")
+        return record
+
     def open(self, digest: Digest) -> int:
         """Open a complete blob for reading; the caller closes.
 
@@ -31,9 +38,7 @@ class Blobs:
         Raises:
             BlobUnknown: the store does not hold it.
         """
-        record = self._catalog.find_blob(digest)
-        if record is None:
-            raise BlobUnknown(f"{digest} is not held")
+        record = self.record(digest)
         try:
             fd = os.open(self._layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError as error:
@@ -49,6 +54,7 @@ class Blobs:
         """Let the blob go, record first. Whoever has it open reads on."""
         self._catalog.forget_blobs([digest])
         self._disk.remove(self._layout.blob(digest))
+        self._disk.remove(self._layout.checksums(digest))
 
     def quarantine(self, digest: Digest) -> None:
         """Set the file aside, record first: it is not what its name says."""

@@ -7,6 +7,7 @@ files it was derived from.
 
 import json
 import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,9 @@ from appliance.protocol.manifest import BLOB_SIZE_BYTES_MAX
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, parse_repository
 from appliance.store.records import (
+    CHECKED_SPAN_BYTES,
     BlobRecord,
+    Checksums,
     ManifestRecord,
     PendingNote,
     Pulls,
@@ -31,6 +34,8 @@ from appliance.store.records import (
 VERSION = 1
 
 _BLOB = struct.Struct(">BQd")
+_CHECKSUMS = struct.Struct(">BIQ")
+_CRC32 = struct.Struct(">I")
 _SIZE = struct.Struct(">BQ")
 _CHECKED = struct.Struct(">Bd")
 _PULLS = struct.Struct(">BdQ")
@@ -47,6 +52,26 @@ def decode_blob(digest: Digest, content: bytes) -> BlobRecord | None:
         return None
     _, size_bytes, stored_at = _BLOB.unpack(content)
     return BlobRecord(digest, size_bytes, stored_at)
+
+
+def encode_checksums(checksums: Checksums) -> bytes:
+    """The file beside a blob: the spans' size, the blob's, the checksums, and one of all that."""
+    head = _CHECKSUMS.pack(VERSION, CHECKED_SPAN_BYTES, checksums.size_bytes)
+    content = head + b"".join(map(_CRC32.pack, checksums.crc32s))
+    return content + _CRC32.pack(zlib.crc32(content))
+
+
+def decode_checksums(content: bytes) -> Checksums | None:
+    """Read what `encode_checksums` wrote; None also where a single bit of it has changed."""
+    content, seal = content[: -_CRC32.size], content[-_CRC32.size :]
+    if len(content) < _CHECKSUMS.size or seal != _CRC32.pack(zlib.crc32(content)):
+        return None
+    version, span_bytes, size_bytes = _CHECKSUMS.unpack_from(content)
+    packed = content[_CHECKSUMS.size :]
+    if (version, span_bytes) != (VERSION, CHECKED_SPAN_BYTES) or len(packed) % _CRC32.size:
+        return None
+    checksums = Checksums(size_bytes, tuple(crc32 for (crc32,) in _CRC32.iter_unpack(packed)))
+    return checksums if checksums.is_whole() else None
 
 
 def encode_size(size_bytes: int) -> bytes:

@@ -4,6 +4,7 @@
     ├── marker                      whose directory this is: a store's id
     ├── lock                        held by the one process that may write; its pid
     ├── blobs/sha256/ab/<hex>       a blob: verified, synced, then moved here
+    ├── checksums/sha256/ab/<hex>   crc32 of each 16 MiB of a larger blob: where damage is
     ├── manifests/sha256/ab/<hex>   manifests, byte for byte as the origin sent them
     ├── tags/ab/<hex>.json          which manifest answers one (reference, Accept)
     ├── pending/<hex>               a blob that still arrives, sparse
@@ -59,6 +60,10 @@ class Layout:
         return self.root / "blobs" / "sha256"
 
     @property
+    def all_checksums(self) -> Path:
+        return self.root / "checksums" / "sha256"
+
+    @property
     def manifests(self) -> Path:
         return self.root / "manifests" / "sha256"
 
@@ -97,6 +102,9 @@ class Layout:
     def blob(self, digest: Digest) -> Path:
         return self.blobs / digest.encoded[:2] / digest.encoded
 
+    def checksums(self, digest: Digest) -> Path:
+        return self.all_checksums / digest.encoded[:2] / digest.encoded
+
     def manifest(self, digest: Digest) -> Path:
         return self.manifests / digest.encoded[:2] / digest.encoded
 
@@ -117,6 +125,6 @@ class Layout:
 
     def directories(self) -> Iterator[Path]:
         """Every directory of the tree but the shards, parents first."""
-        yield from (self.root, self.blobs.parent, self.manifests.parent)
-        yield from (self.blobs, self.manifests, self.tags)
+        yield from (self.root, self.blobs.parent, self.all_checksums.parent, self.manifests.parent)
+        yield from (self.blobs, self.all_checksums, self.manifests, self.tags)
         yield from (self.pending, self.quarantine, self.drafts, self.index, self.ledger)

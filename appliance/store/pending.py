@@ -2,19 +2,20 @@
 
 Theory of operation. A pending blob is one sparse file under `pending/`, written at any offset by
 its fill, with a note beside it of the spans that are surely on disk: a note is written only after
-the bytes it speaks of were synced. It becomes a blob in six steps, and a power cut between any two
-of them leaves something that recovery can name:
+the bytes it speaks of were synced. It becomes a blob in seven steps, and a power cut between any
+two of them leaves something that recovery can name:
 
     1 HELD              every byte was written
     2 VERIFIED          size and sha256 are the name's
     3 SYNCED            the bytes survive
-    4 RENAMED           into blobs/, under their own name
-    5 DIRECTORY_SYNCED  the name survives
-    6 RECORDED          the index knows: only now is it a blob
+    4 CHECKSUMMED       so do the checksums that will locate what rots of them
+    5 RENAMED           into blobs/, under their own name
+    6 DIRECTORY_SYNCED  the name survives
+    7 RECORDED          the index knows: only now is it a blob
 
-Cut before 4: still pending, and the next life goes on from the note. Cut after 4: a file without a
-record; since 2 and 3 came before 4 its bytes are right, and recovery proves it and writes the
-record. Step 6 is last, so that no record ever names bytes that might not be there.
+Cut before 5: still pending, and the next life goes on from the note. Cut after 5: a file without a
+record; since 2 and 3 came before 5 its bytes are right, and recovery proves it and writes the
+record. Step 7 is last, so that no record ever names bytes that might not be there.
 
 Bytes once held are never written again: the first to arrive stay, because readers may have sent
 them on and the running hash has seen them. `held` is replaced, never changed, so that readers on
@@ -32,6 +33,7 @@ from appliance.protocol.digest import Digest
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Repository
 from appliance.store.blobs import quarantine
+from appliance.store.checksums import write_checksums
 from appliance.store.encodings import (
     encode_pending,
 )
@@ -47,6 +49,7 @@ class CommitStep(Enum):
     HELD = auto()
     VERIFIED = auto()
     SYNCED = auto()
+    CHECKSUMMED = auto()
     RENAMED = auto()
     DIRECTORY_SYNCED = auto()
     RECORDED = auto()
@@ -262,6 +265,8 @@ class PendingBlob:
 
     def _publish(self, record: BlobRecord, on_step: Callable[[CommitStep], None]) -> None:
         premises, target = self._premises, self._premises.layout.blob(self.digest)
+        write_checksums(premises, self.digest, self._prefix.checksums())
+        on_step(CommitStep.CHECKSUMMED)
         premises.make_shard(target)
         premises.disk.rename(self._path, target)
         self._path = target  # What a later `cancel` has to remove.

@@ -3,10 +3,12 @@
 How each is spelled on disk is in encodings.py.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from appliance.policy.spans import SpanSet
 from appliance.protocol.digest import Digest
+from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
 
 
@@ -17,6 +19,29 @@ class BlobRecord:
     digest: Digest
     size_bytes: int
     stored_at: float
+
+
+CHECKED_SPAN_BYTES = 16 * 1024 * 1024  # What is fetched again for one wrong bit; 256 bytes a GiB.
+
+
+@dataclass(frozen=True, slots=True)
+class Checksums:
+    """The crc32 of every CHECKED_SPAN_BYTES of a blob; the last span may be shorter."""
+
+    size_bytes: int
+    crc32s: tuple[int, ...]
+
+    def spans(self) -> Iterator[tuple[Span, int]]:
+        """Each span, ascending, with its crc32."""
+        for start, crc32 in zip(self._starts(), self.crc32s, strict=True):
+            yield Span(start, min(start + CHECKED_SPAN_BYTES, self.size_bytes)), crc32
+
+    def is_whole(self) -> bool:
+        """Whether there is one for each span of so many bytes."""
+        return len(self._starts()) == len(self.crc32s)
+
+    def _starts(self) -> range:
+        return range(0, self.size_bytes, CHECKED_SPAN_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

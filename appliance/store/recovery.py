@@ -10,6 +10,7 @@ steps of publishing a blob or a manifest falls into one of these cases:
     tag file, other in the index  the index follows; a move is recorded
     tag file, no sound manifest   the tag goes
     manifest that no tag names    goes
+    checksums of no blob          go
     pending bytes, no sound note  go; a note without its bytes goes too
     drafts                        go
 
@@ -31,11 +32,12 @@ from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import ManifestMalformedError, parse_manifest
 from appliance.protocol.reference import Repository
 from appliance.store.blobs import quarantine, record_of
+from appliance.store.checksums import write_checksums
 from appliance.store.encodings import (
     decode_pending,
     decode_tag_file,
 )
-from appliance.store.hashing import digest_of_file
+from appliance.store.hashing import hash_file
 from appliance.store.layout import tag_key
 from appliance.store.ledger import Ledger
 from appliance.store.manifests import manifest_record, read_if_there, record_move
@@ -169,6 +171,9 @@ class Recovery:
             if record is not None and digest not in records:
                 proven.append(record)
         self._record(proven)
+        for path in list_files(self._layout.all_checksums):
+            if digest_named(path) not in found:
+                self._remove(path, "it is no blob's checksums")
 
     def _prove(
         self, path: Path, digest: Digest, known: BlobRecord | None, listed_bytes: int | None
@@ -180,13 +185,26 @@ class Recovery:
         elif self._is_index_new:
             is_sound = listed_bytes is None or record.size_bytes == listed_bytes
         else:
-            is_sound = _has_digest(path, digest)
+            is_sound = self._verify(path, digest)
         if is_sound:
             return record
         self._catalog.forget_blobs([digest])
         quarantine(self._layout, self._disk, digest, path)
         self._tell(f"Quarantined {digest}: its {record.size_bytes} bytes are other ones.")
         return None
+
+    def _verify(self, path: Path, digest: Digest) -> bool:
+        """Hash the file; keep the checksums of what is found right."""
+        try:
+            hashed = hash_file(path)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return False  # A bad sector under a blob must not keep the box from starting.
+        if hashed.digest() != digest:
+            return False
+        write_checksums(self._premises, digest, hashed.checksums())
+        return True
 
     def _record(self, proven: list[BlobRecord]) -> None:
         if not proven:
@@ -239,12 +257,3 @@ def digest_named(path: Path) -> Digest | None:
     if len(path.parent.name) == 2 and path.parent.name != encoded[:2]:
         return None
     return Digest(encoded)
-
-
-def _has_digest(path: Path, digest: Digest) -> bool:
-    try:
-        return digest_of_file(path) == digest
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-        return False  # A bad sector under a blob must not keep the box from starting.

@@ -7,7 +7,7 @@ called from any thread.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +16,10 @@ from typing import Self
 from appliance.policy.eviction import Holding
 from appliance.policy.learning import Subject
 from appliance.protocol.digest import Digest
+from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
 from appliance.store.blobs import Blobs
+from appliance.store.checksums import check_spans, read_checksums
 from appliance.store.disk import Disk
 from appliance.store.layout import Layout
 from appliance.store.ledger import Ledger
@@ -27,7 +29,7 @@ from appliance.store.models import ModelRow, list_holdings, list_models
 from appliance.store.opening import open_parts
 from appliance.store.pending import PendingBlob
 from appliance.store.premises import Premises
-from appliance.store.records import BlobRecord, PendingNote, TagMove, TagRecord
+from appliance.store.records import BlobRecord, Checksums, PendingNote, TagMove, TagRecord
 from appliance.store.recovery import Recovery
 from appliance.store.shelf import Shelf
 from appliance.store.verify import VerifyReport, verify
@@ -118,6 +120,24 @@ class Store:
     def open_blob(self, digest: Digest) -> int:
         """A read-only descriptor of a complete blob; the caller closes. Raises BlobUnknown."""
         return self._blobs.open(digest)
+
+    def read_checksums(self, digest: Digest) -> Checksums | None:
+        """The checksums of a complete blob; None where there are none. Raises BlobUnknown."""
+        return read_checksums(self._premises.layout, self._blobs.record(digest))
+
+    def check_blob(self, digest: Digest) -> Iterator[tuple[Span, bool]]:
+        """Read a complete blob span by span: which are right? Each step blocks for a span.
+
+        The spans are those of the checksums; without any the whole blob is one.
+
+        Raises:
+            BlobUnknown: the store does not hold it.
+        """
+        record, fd = self._blobs.record(digest), self._blobs.open(digest)
+        try:
+            yield from check_spans(self._premises.layout, record, fd)
+        finally:
+            os.close(fd)
 
     def begin(
         self,

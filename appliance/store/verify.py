@@ -11,11 +11,12 @@ from pathlib import Path
 from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import ManifestMalformedError, parse_manifest
 from appliance.protocol.reference import Repository
+from appliance.store.checksums import find_bad_spans, read_checksums
 from appliance.store.encodings import (
     decode_pending,
     decode_tag_file,
 )
-from appliance.store.hashing import digest_of_file
+from appliance.store.hashing import hash_file
 from appliance.store.layout import Layout, tag_key
 from appliance.store.manifests import manifest_record, read_if_there
 from appliance.store.premises import Premises
@@ -56,23 +57,41 @@ def _verify_blobs(layout: Layout, records: list[BlobRecord]) -> Iterator[str]:
         elif record is None:
             yield f"The blob {digest} has no record."
         else:
-            yield from _verify_blob(path, record)
+            yield from _verify_blob(layout, path, record)
+    for path in list_files(layout.all_checksums):
+        if digest_named(path) not in {record.digest for record in records}:
+            yield f"{_name(layout, path)} is no blob's checksums."
     for digest in unmet:
         yield f"The blob {digest} is recorded and its file is gone."
 
 
-def _verify_blob(path: Path, record: BlobRecord) -> Iterator[str]:
+def _verify_blob(layout: Layout, path: Path, record: BlobRecord) -> Iterator[str]:
     size_bytes = path.stat().st_size
     if size_bytes != record.size_bytes:
         yield f"The blob {record.digest} has {size_bytes} of {record.size_bytes} bytes."
         return
     try:
-        actual = digest_of_file(path)
+        hashed = hash_file(path)
     except OSError as error:
-        yield f"The blob {record.digest} cannot be read: {error.strerror}."
+        where = _locate(layout, record)
+        yield f"The blob {record.digest} cannot be read: {error.strerror}{where}."
         return
-    if actual != record.digest:
-        yield f"The blob {record.digest} holds the bytes of {actual}."
+    if hashed.digest() != record.digest:
+        where = _locate(layout, record)
+        yield f"The blob {record.digest} holds the bytes of {hashed.digest()}{where}."
+        return
+    is_kept = layout.checksums(record.digest).exists()
+    if is_kept and read_checksums(layout, record) != hashed.checksums():
+        yield f"The checksums of {record.digest} are wrong, and its bytes are right."
+
+
+def _locate(layout: Layout, record: BlobRecord) -> str:
+    """Which bytes of a damaged blob are the wrong ones, as far as its checksums tell."""
+    if read_checksums(layout, record) is None:
+        return ""
+    bad = find_bad_spans(layout, record)
+    named = ", ".join(f"{span.start}-{span.stop - 1}" for span in bad)
+    return f"; wrong are the bytes {named}" if named else "; its checksums do not tell where"
 
 
 def _verify_tags(premises: Premises) -> Iterator[str]:

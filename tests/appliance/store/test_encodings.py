@@ -15,7 +15,9 @@ from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
 from appliance.store import encodings
 from appliance.store.records import (
+    CHECKED_SPAN_BYTES,
     BlobRecord,
+    Checksums,
     ManifestRecord,
     PendingNote,
     Pulls,
@@ -38,6 +40,25 @@ TAGS = st.builds(
 SPANS = st.lists(
     st.tuples(st.integers(0, 99), st.integers(1, 99)).map(lambda pair: Span(pair[0], sum(pair)))
 )
+
+
+def checksums_of(size_bytes: int, seed: int) -> Checksums:
+    count = -(-size_bytes // CHECKED_SPAN_BYTES)
+    return Checksums(size_bytes, tuple((seed * number) % 2**32 for number in range(count)))
+
+
+@given(st.integers(0, 40 * CHECKED_SPAN_BYTES), st.integers(0, 2**32))
+def test_checksums(size_bytes: int, seed: int) -> None:
+    checksums = checksums_of(size_bytes, seed)
+    assert encodings.decode_checksums(encodings.encode_checksums(checksums)) == checksums
+
+
+@given(st.integers(0, 40 * CHECKED_SPAN_BYTES), st.data())
+def test_checksums_with_one_wrong_bit_are_none(size_bytes: int, data: st.DataObject) -> None:
+    content = bytearray(encodings.encode_checksums(checksums_of(size_bytes, 77)))
+    bit = data.draw(st.integers(0, len(content) * 8 - 1))
+    content[bit // 8] ^= 1 << bit % 8
+    assert encodings.decode_checksums(bytes(content)) is None
 
 
 @given(st.builds(BlobRecord, DIGESTS, SIZES, INSTANTS))
@@ -112,6 +133,7 @@ def test_moves(old: Digest, new: Digest, moved_at: float) -> None:
 
 
 DECODERS: dict[str, Callable[[bytes], object]] = {
+    "checksums": encodings.decode_checksums,
     "blob": lambda content: encodings.decode_blob(digest_of(b""), content),
     "size": encodings.decode_size,
     "pulls": encodings.decode_pulls,

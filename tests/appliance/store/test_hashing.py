@@ -1,19 +1,24 @@
 """Hashing: fed in any order, the digest is that of the bytes."""
 
 import os
+import zlib
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.protocol.digest import digest_of
-from appliance.store.hashing import CHUNK_SIZE_BYTES, PrefixHash, digest_of_file
+from appliance.store.hashing import CHUNK_SIZE_BYTES, PrefixHash, hash_file
+from appliance.store.records import CHECKED_SPAN_BYTES as SPAN
+from appliance.store.records import Checksums
+
+CONTENT = os.urandom(1009) * (2 * SPAN // 1009)
 
 
 def test_a_file_has_the_digest_of_its_bytes(tmp_path: Path) -> None:
     for content in (b"", b"x", bytes(CHUNK_SIZE_BYTES), bytes(CHUNK_SIZE_BYTES * 2 + 1)):
         (tmp_path / "file").write_bytes(content)
-        assert digest_of_file(tmp_path / "file") == digest_of(content)
+        assert hash_file(tmp_path / "file").digest() == digest_of(content)
 
 
 def test_a_file_shorter_than_promised_ends_where_it_ends(tmp_path: Path) -> None:
@@ -47,3 +52,15 @@ def test_what_was_fed_in_order_is_not_read_back() -> None:
     prefix.feed(0, memoryview(b"abc"))
     prefix.catch_up(-1, 3)  # No descriptor at all: there is nothing to read.
     assert prefix.digest() == digest_of(b"abc")
+
+
+@given(st.lists(st.integers(1, 3 * SPAN), max_size=5))
+@settings(max_examples=20)
+def test_checksums_are_those_of_each_span_however_it_was_cut(sizes: list[int]) -> None:
+    content = memoryview(CONTENT)
+    prefix, position = PrefixHash(), 0
+    for size in sizes:
+        prefix.feed(position, content[position : position + size])
+        position = prefix.position
+    spans = [content[start : min(start + SPAN, position)] for start in range(0, position, SPAN)]
+    assert prefix.checksums() == Checksums(position, tuple(map(zlib.crc32, spans)))

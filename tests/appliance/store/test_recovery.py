@@ -261,7 +261,7 @@ def test_a_bad_sector_under_an_unrecorded_blob_does_not_stop_the_start(
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
     plant(layout.blob(STRAY), b"stray")
-    monkeypatch.setattr("appliance.store.recovery.digest_of_file", fail)
+    monkeypatch.setattr("appliance.store.recovery.hash_file", fail)
     with open_store(layout.root) as store:
         assert store.find_blob(STRAY) is None
         assert is_whole(store)
@@ -276,7 +276,7 @@ def test_files_that_may_not_be_read_stop_the_start_and_stay(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     plant(layout.blob(STRAY), b"stray")
-    monkeypatch.setattr("appliance.store.recovery.digest_of_file", refuse)
+    monkeypatch.setattr("appliance.store.recovery.hash_file", refuse)
     with pytest.raises(PermissionError):
         open_store(layout.root)
     assert layout.blob(STRAY).exists()

@@ -114,7 +114,7 @@ def test_a_blob_that_cannot_be_read_is_told(
     def fail(path: Path) -> Digest:
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
-    monkeypatch.setattr("appliance.store.verify.digest_of_file", fail)
+    monkeypatch.setattr("appliance.store.verify.hash_file", fail)
     assert store.verify().problems == (f"The blob {DIGEST} cannot be read: Input/output error.",)
 
 
