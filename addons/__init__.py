@@ -6,9 +6,12 @@ In the order in which a request meets them:
 - `intercept`: which connections and TLS names we open, and with which certificate.
 - `guard`: the layer that reads HTTP, with bounds that mitmproxy's own has not.
 - `registry`: pulls to the registry, all else to the true origin.
+- `passages`: how long the origin may take for them.
 - `inline`: a blob's bytes as the body of a response, sent by a pump thread.
 - `report`: one line in the log for each request.
 
-`master` runs mitmproxy with exactly these, on sockets handed to it; `doors` tells by which of them
-a client came; `flows` is the one file that knows both mitmproxy's flows and our values.
+`responses` is to mitmproxy's HTTP client what `guard` is to its server, and `refusals` gives its
+errors the registry's shape. `master` runs mitmproxy with exactly these, on sockets handed to it;
+`doors` tells by which of them a client came; `flows` is the one file that knows both mitmproxy's
+flows and our values.
 """

@@ -19,21 +19,35 @@ from typing import Any
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import ctx
 from mitmproxy.connection import Client, Connection
+from mitmproxy.net.http.status_codes import CONTINUE
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers.http import HttpLayer
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import RequestData, RequestProtocolError
-from mitmproxy.proxy.layers.http._http1 import Http1Server, make_error_response
+from mitmproxy.proxy.layers.http._events import (
+    HttpEvent,
+    RequestData,
+    RequestProtocolError,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 
 from addons.inline import InlineStream, LendableConnection
 from addons.internals import MitmproxyChangedError, require_methods
+from addons.refusals import Refusal, reword, verdict_of
+from appliance.protocol.errors import (
+    FieldsTooLarge,
+    RequestInvalid,
+    RequestTooSlow,
+    Verdict,
+)
 from appliance.protocol.heads import HEAD_SECONDS_MAX, HEAD_SIZE_BYTES_MAX
 
 HELLO_SIZE_BYTES_MAX = 64 * 1024  # As much as Go takes; mitmproxy reads it anew at every packet.
-_REASON_LENGTH_MAX = 200  # mitmproxy's own reasons quote the whole hello, for the log.
+_REASON_LENGTH_MAX = 200  # mitmproxy's own reasons quote whole hellos and heads.
 
 # No head holds these; mitmproxy strips some of them off where they change what a field means.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
@@ -43,7 +57,7 @@ _log = logging.getLogger("https")
 
 def check_internals() -> None:
     """Raise MitmproxyChangedError unless the private names used here are where they were."""
-    require_methods(Http1Server, "read_headers", "read_body", "wait", "done", "start")
+    require_methods(Http1Server, "read_headers", "read_body", "wait", "done", "start", "send")
     require_methods(ReceiveBuffer, "maybe_extract_lines", "_extract")
     require_methods(HttpLayer, "_handle_event", "event_to_child")
     require_methods(ClientTLSLayer, "receive_handshake_data", "_handle_event")
@@ -121,7 +135,7 @@ class BoundedHttp1Server(Http1Server):
     def _handle_event(self, event: events.Event) -> Any:
         if isinstance(event, events.Wakeup):
             if event.command is self._deadline:
-                yield from self._refuse(408, "the request's head takes too long")
+                yield from self._refuse(RequestTooSlow("the request's head takes too long"))
             return
         yield from super()._handle_event(event)
         if isinstance(event, events.Start):
@@ -132,7 +146,7 @@ class BoundedHttp1Server(Http1Server):
     def _bound(self) -> Any:
         is_reading_head = self.state == self.read_headers
         if is_reading_head and len(self.buf) > HEAD_SIZE_BYTES_MAX:
-            yield from self._refuse(431, "the request's head is too large")
+            yield from self._refuse(FieldsTooLarge("the request's head is too large"))
         elif self.state == self.wait and len(self.buf) > HEAD_SIZE_BYTES_MAX:
             yield from self._hang_up("more requests at once than are taken")
         elif not is_reading_head or not self.buf:
@@ -144,12 +158,12 @@ class BoundedHttp1Server(Http1Server):
         self._deadline = commands.RequestWakeup(HEAD_SECONDS_MAX)
         yield self._deadline
 
-    def _refuse(self, status: int, reason: str) -> Any:
+    def _refuse(self, verdict: Verdict) -> Any:
         """Answer where no response is under way, and close."""
         self._deadline = None
         self.state = self.done
         self.buf = _HeadBuffer()
-        yield commands.SendData(self.conn, make_error_response(status, reason))
+        yield Refusal(self.conn, verdict)
         yield commands.CloseConnection(self.conn)
 
     def _hang_up(self, reason: str) -> Any:
@@ -161,12 +175,23 @@ class BoundedHttp1Server(Http1Server):
             RequestProtocolError(self.stream_id, reason, code=RequestProtocolError.code)
         )
 
+    def send(self, event: HttpEvent) -> Any:
+        for command in super().send(event):
+            if isinstance(event, ResponseProtocolError):
+                with_body = self.request is None or self.request.method != "HEAD"
+                yield reword(command, verdict_of(event), with_body=with_body)
+            else:
+                yield command
+        if isinstance(event, ResponseHeaders) and event.response.status_code == CONTINUE:
+            self.response = None  # Leave to send a body; the answer is still to come.
+
     def read_headers(self, event: events.ConnectionEvent) -> Any:
         self.buf.skip_empty_lines()
         try:
-            yield from super().read_headers(event)
+            for command in super().read_headers(event):
+                yield reword(command, RequestInvalid("the request's head cannot be read"))
         except _ControlCharacterError:
-            yield from self._refuse(400, "the request's head holds a control character")
+            yield from self._refuse(RequestInvalid("the request's head holds a control character"))
 
     def read_body(self, event: events.Event) -> Any:
         try:

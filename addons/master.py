@@ -10,6 +10,7 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
+from addons import responses
 from addons.doors import format_mode
 from addons.guard import check_internals
 from addons.inline import Inline
@@ -42,6 +43,7 @@ class Proxy:
         Raises MitmproxyChangedError.
         """
         check_internals()
+        responses.install()
         self._sockets = sockets
         self._passages = registry.passages
         self._addons = (core.Core(), intercept, registry, inline, Report())

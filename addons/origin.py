@@ -61,8 +61,25 @@ class OriginRoute:
             # Neither knows chunks, nor that connections are kept: the end of one ends the body.
             headers.pop("Transfer-Encoding", None)
             headers["Connection"] = "close"
+        self._lead_back(headers, asked)
         flow.response.headers = headers
         flow.response.stream = True
+
+    def _lead_back(self, headers: http.Headers, asked: http.Request) -> None:
+        """Write URLs of an origin of another name so that the client comes by us again.
+
+        A registry writes uploads' URLs by the name that it was asked by. Nothing else is touched:
+        not the realm of a challenge, which clients sign, and no URL that leads elsewhere.
+        """
+        origin, host_field = urlsplit(self.url), asked.headers["Host"]
+        its = f"{origin.scheme}://{self._host_field(origin, host_field)}/"
+        for name in ("Location", "Content-Location"):
+            if headers.get(name, "").startswith(its):
+                headers[name] = f"https://{host_field}/{headers[name].removeprefix(its)}"
+
+    def _host_field(self, origin: SplitResult, asked: str) -> str:
+        """What an origin of our own name is asked by: the client's field; any other by its own."""
+        return asked if origin.hostname == self.name else origin.netloc
 
     def _via(self) -> tuple[Literal["http"], tuple[str, int]] | None:
         if self.proxy is None:
@@ -74,8 +91,7 @@ class OriginRoute:
     def _write_fields(self, flow: http.HTTPFlow, origin: SplitResult, host_field: str) -> None:
         request = flow.request
         request.headers = http.Headers(forward_request(request.headers.fields))
-        is_the_name = origin.hostname == self.name
-        request.headers["Host"] = host_field if is_the_name else origin.netloc
+        request.headers["Host"] = self._host_field(origin, host_field)
         request.headers.add("Via", format_via(self.pseudonym))
         if request.is_http10:  # Who speaks it knows nothing of interim responses.
             request.headers.pop("Expect", None)

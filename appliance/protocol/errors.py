@@ -72,6 +72,12 @@ class MethodNotAllowed(Verdict):
     status, code = 405, "UNSUPPORTED"
 
 
+class RequestTooSlow(Verdict):
+    """The request's head did not come in time (RFC 9110 §15.5.9)."""
+
+    status, code = 408, "UNSUPPORTED"
+
+
 class RangeNotSatisfiable(Verdict):
     """The range is well formed and none of its bytes exist (RFC 9110 §15.5.17)."""
 

@@ -1,6 +1,7 @@
 """The bounds of the TLS door, by raw bytes after real handshakes: an answer or a closed door."""
 
 import asyncio
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addons import guard, master
 from addons.internals import MitmproxyChangedError
+from addons.responses import BoundedHttp1Client
 from appliance.protocol.heads import HEAD_SIZE_BYTES_MAX
 from tests.addons.conftest import NAME, Door, OpenDoor, request
 from tests.fakes.corpus import AMBIGUOUS, GARBAGE, requests_of_any_kind
@@ -207,15 +209,18 @@ async def test_trailers_close_the_connection(
         assert await door.still_serves()
 
 
-async def test_an_origin_that_breaks_mitmproxy_closes_the_connection(open_door: OpenDoor) -> None:
-    trailers = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: a\r\n\r\n"
-    async with (
-        RawOrigin(response=trailers).serve() as origin,
-        open_door(f"http://{NAME}:{origin.port}") as door,
-    ):
-        async with door.dial() as wire:
-            wire.send(request("GET", "/token"))
-            await wire.rest()
+async def test_a_failure_of_mitmproxy_s_closes_the_connection(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: BoundedHttp1Client, event: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    async with RawOrigin().serve() as origin, open_door(f"http://{NAME}:{origin.port}") as door:
+        with monkeypatch.context() as patched:
+            patched.setattr(BoundedHttp1Client, "read_headers", failing)
+            async with door.dial() as wire:
+                wire.send(request("GET", "/token"))
+                await wire.rest()
         await door.settle()
         assert await door.still_serves()
 

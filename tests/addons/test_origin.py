@@ -13,6 +13,7 @@ from appliance.upstream.resolver import NameUnresolvableError
 from tests.addons.conftest import NAME, PSEUDONYM, Internet, OpenDoor, request
 from tests.fakes.wire import RawOrigin, dial
 
+BLOB_OF_NOBODY = f"/v2/someone/private/blobs/sha256:{'ab' * 32}"
 UPLOAD = "/v2/someone/private/blobs/uploads/0a?_state=b%2Fc&digest=sha256%3Aab"
 TOKEN = "/token?nonce=1&scope=repository%3Aa%2Fb%3Apull,push&service=c&ts=2&x=%2f%2F+%7e"
 
@@ -432,3 +433,141 @@ async def test_what_nobody_here_knows_is_the_origin_s_to_answer(
         answer = await wire.ask(request(method, target))
         assert (answer.status, answer.fields["X-A"]) == (207, "1")
         assert origin.requests[0].lines[0] == f"{method} {target} HTTP/1.1".encode()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name", "location", "arrives"),
+    [
+        (
+            "http",
+            "models.lan",
+            "http://models.lan:{port}/v2/a?_state=%2f+",
+            "https://{us}/v2/a?_state=%2f+",
+        ),
+        ("http", "models.lan", "https://cdn.example/ab?x=%2f", "https://cdn.example/ab?x=%2f"),
+        ("http", "models.lan", "http://models.lan.evil/", "http://models.lan.evil/"),
+        ("http", "models.lan", "/v2/a/blobs/uploads/1", "/v2/a/blobs/uploads/1"),
+        ("https", NAME, "https://{us}/v2/a?_state=%2f+", "https://{us}/v2/a?_state=%2f+"),
+    ],
+)
+async def test_an_upload_s_url_leads_by_us_and_every_other_is_untouched(
+    open_door: OpenDoor, internet: Internet, scheme: str, name: str, location: str, arrives: str
+) -> None:
+    tls = internet.context(name) if scheme == "https" else None
+    async with (
+        RawOrigin().serve(tls) as origin,
+        open_door(f"{scheme}://{name}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        said = location.format(port=origin.port, us=NAME)
+        challenge = f'Bearer realm="http://{name}:{origin.port}/token",service="a"'
+        lines = (f"Location: {said}", f"WWW-Authenticate: {challenge}", "Content-Length: 0")
+        origin.response = "\r\n".join(("HTTP/1.1 202 Accepted", *lines, "", "")).encode()
+        answer = await wire.ask(request("POST", "/v2/a/b/blobs/uploads/"))
+        assert answer.fields["Location"] == arrives.format(us=NAME)
+        assert answer.fields["Www-Authenticate"] == challenge
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/token?scope=a%2Fb%3Apull%2cpush&scope=&&=&service",
+        "/token?a+b=c%20d;e=f;&g=%7E~%2E.%2f/?x=?#",
+        "/token?x=%e4%b8%ad%FF%00%0d&'=\"<>|^`{}",
+        "/tok%65n/%41;v=1//?",
+        "/token?" + "n=%2b+&" * 900,
+    ],
+)
+async def test_a_signed_target_arrives_to_the_byte_or_not_at_all(
+    open_door: OpenDoor, target: str
+) -> None:
+    async with (
+        RawOrigin().serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        answer = await wire.ask(request("GET", target))
+        if answer.status == 400:  # It can be read in two ways, or is no request target.
+            assert "//" in target
+            assert origin.requests == []
+        else:
+            assert origin.requests[0].lines[0] == f"GET {target} HTTP/1.1".encode()
+
+
+async def test_a_challenge_is_passed_on_to_the_byte(open_door: OpenDoor) -> None:
+    challenge = 'Bearer realm="https://ollama.com/token?x=%2f+;",service="a b",scope="r:x:pull"'
+    body = b'{"errors":[{"code":"UNAUTHORIZED"}]}\n'
+    head = f"HTTP/1.1 401 no\r\nwww-authenticate:  {challenge}\r\nContent-Length: {len(body)}\r\n"
+    async with (
+        RawOrigin(head.encode() + b"\r\n" + body).serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        answer = await wire.ask(request("GET", "/v2/a/b/manifests/x", "Authorization: Bearer x"))
+        assert (answer.status, answer.body) == (401, body)
+        assert answer.fields == {
+            "Www-Authenticate": challenge,
+            "Content-Length": str(len(body)),
+        }
+
+
+async def test_an_answer_that_does_not_wait_for_the_body_comes_at_once(
+    open_door: OpenDoor,
+) -> None:
+    """As the registry redirects a part of an upload: whoever sent it, stops and goes there."""
+
+    async def redirecting(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 307 x\r\nLocation: https://cdn/put\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with (
+        RawOrigin(interrupt=redirecting).serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        lines = (
+            "X-Redirect-Uploads: 1",
+            "Content-Range: 0-999999999",
+            "Content-Length: 1000000000",
+        )
+        answer = await wire.ask(request("PATCH", UPLOAD, *lines, body=bytes(100_000)))
+        assert (answer.status, answer.fields["Location"]) == (307, "https://cdn/put")
+        assert origin.requests[0].values("X-Redirect-Uploads") == ["1"]
+        assert origin.requests[0].values("Content-Range") == ["0-999999999"]
+
+
+async def test_a_client_that_reads_nothing_holds_the_origin_back(open_door: OpenDoor) -> None:
+    size_bytes, sent = 128 << 20, [0]
+    is_held = asyncio.Event()
+
+    async def pouring(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size_bytes)
+        while sent[0] < size_bytes:
+            writer.write(bytes(1 << 16))
+            sent[0] += 1 << 16
+            try:
+                async with asyncio.timeout(0.5):
+                    await writer.drain()
+            except TimeoutError:
+                is_held.set()
+                await writer.drain()
+
+    async with (
+        RawOrigin(interrupt=pouring).serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        wire.reader._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own.
+        tracemalloc.start()
+        try:
+            wire.send(request("GET", BLOB_OF_NOBODY, "Authorization: Bearer x"))
+            await is_held.wait()
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert sent[0] < size_bytes  # What fits the sockets between; the door adds little.
+        assert peak_bytes < 4 << 20
+        wire.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        answer = await wire.answer()
+        assert answer is not None
+        assert (answer.status, len(answer.body)) == (200, size_bytes)
