@@ -23,6 +23,7 @@ from appliance.policy.recipes import (
     Lan,
     Recipe,
     list_address_recipes,
+    list_addressless_recipes,
     list_announcing_recipes,
     list_dhcp_recipes,
     list_route_recipes,
@@ -46,6 +47,7 @@ class BlobHost:
     refuse_private_from: str
     announcing: Callable[[], str] = str
     announceable: str = ""
+    proxy_port: int | None = None
     read_gateways: Callable[[], Mapping[str, str]] = field(default=dict)
     clock: Callable[[], float] = time.monotonic
 
@@ -89,7 +91,11 @@ class BlobHost:
         if lan is None:
             return ()
         address = next(iter(self.place.configured.v4), EXAMPLE_ADDRESS)
-        found = [*list_address_recipes(address), *list_route_recipes(lan, address)]
+        found = [
+            *list_addressless_recipes(lan, self.proxy_port),
+            *list_address_recipes(address),
+            *list_route_recipes(lan, address),
+        ]
         if lan.router:
             found += list_dhcp_recipes(lan, address)
         if lan.interface and self.announceable:

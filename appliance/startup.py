@@ -269,6 +269,7 @@ def _make_blob_host(ground: Ground, responder: DnsResponder | None) -> BlobHost:
         refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
         announcing=lambda: why_silent(config.state_dir, place.announced),
         announceable=choose_announced(config.blobs.address, ground.secret),
+        proxy_port=ground.proxy.port if ground.proxy else None,
         read_gateways=read_gateways,
     )
 

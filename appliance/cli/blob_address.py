@@ -56,6 +56,7 @@ def make_blob_host(config: Config) -> BlobHost:
         answered_at=lambda: None,
         refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
         announceable=choose_announced(config.blobs.address, secret) if secret else "",
+        proxy_port=config.proxy.port if config.proxy.enabled else None,
         read_gateways=read_gateways,
     )
 
@@ -75,13 +76,11 @@ def format_advice(config: Config, lan: Lan, recipes: Iterable[Recipe]) -> Iterat
     version = config.raw("blobs", "refuse_private_from")
     yield f"# Ollama {version} and newer fetch no blob from a private address after https."
     yield "# Any one of these lets them use this box; nothing is changed by printing it."
-    yield ""
-    yield "# No address needed: plain http, for one pull"
-    yield "ollama pull --insecure NAME"
-    yield ""
-    yield "# IPv6 from the provider on this network: then nothing needs to be set"
+    yield "# Where this network has IPv6 from its provider, none is needed."
     for recipe in recipes:
-        yield from ("", f"# {recipe.title}", *recipe.lines, "# To undo it:")
+        yield from ("", f"# {recipe.title}", *recipe.lines)
+        if recipe.undo:
+            yield "# To undo it:"
         yield from (f"#   {line}" for line in recipe.undo)
     if not lan.router:
         yield ""

@@ -26,11 +26,11 @@ class Lan:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Lines to type or to put into a file, and those that take it back."""
+    """Lines to type or to put into a file, and those that take it back, if anything is left."""
 
     title: str
     lines: tuple[str, ...]
-    undo: tuple[str, ...]
+    undo: tuple[str, ...] = ()
 
 
 def plan_routes(lan: Lan, blob_address: str) -> tuple[Route, ...]:
@@ -39,6 +39,18 @@ def plan_routes(lan: Lan, blob_address: str) -> tuple[Route, ...]:
     Raises ValueError: the router is not known, or one of them is no IPv4 address.
     """
     return Route.parse("0.0.0.0/0", lan.router), Route.parse(f"{blob_address}/32", lan.box)
+
+
+def list_addressless_recipes(lan: Lan, proxy_port: int | None) -> Iterator[Recipe]:
+    """The ways that need no such address: plain http, and the proxy where the box has one."""
+    yield Recipe("For one pull, without https and without the CA", ("ollama pull --insecure NAME",))
+    if proxy_port is not None:
+        yield Recipe(
+            "By the box as a proxy, on one client that trusts its CA: `systemctl edit ollama`, "
+            "then `systemctl restart ollama`; DNS is not used",
+            ("[Service]", f"Environment=HTTPS_PROXY=http://{lan.box}:{proxy_port}"),
+            ("take both lines out again, and restart ollama",),
+        )
 
 
 def list_address_recipes(blob_address: str) -> Iterator[Recipe]:

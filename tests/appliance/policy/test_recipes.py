@@ -11,6 +11,7 @@ from appliance.policy.recipes import (
     Lan,
     Recipe,
     list_address_recipes,
+    list_addressless_recipes,
     list_announcing_recipes,
     list_dhcp_recipes,
     list_route_recipes,
@@ -62,6 +63,13 @@ def test_what_one_adds_one_takes_back(lan: Lan, blob_address: str) -> None:
         assert recipe.undo != recipe.lines
         if recipe.lines[0].startswith("ip "):
             assert recipe.undo[0].replace(" del ", " add ") == recipe.lines[0]
+
+
+def test_the_ways_that_need_no_address_are_those_that_the_box_has() -> None:
+    plain, proxy = list_addressless_recipes(LAN, 3128)
+    assert plain == Recipe(plain.title, ("ollama pull --insecure NAME",))
+    assert "Environment=HTTPS_PROXY=http://192.168.1.5:3128" in proxy.lines
+    assert list(list_addressless_recipes(LAN, None)) == [plain]
 
 
 def test_a_network_whose_router_is_unknown_has_no_dhcp_lines() -> None:
