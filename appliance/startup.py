@@ -247,7 +247,7 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
         ground.secret,
         web_port=ground.web[0].port,
         tls_port=ground.tls.port,
-        proxy_port=None,
+        proxy_port=ground.proxy.port if ground.proxy else None,
         is_blob_host_offered=lambda request: blob_host.is_offered(
             request.client_address, request.dialled
         ),

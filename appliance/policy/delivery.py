@@ -48,6 +48,10 @@ class Delivery(Enum):
     REFUSE = "refuse"  # Nothing it would accept: say so already at the manifest.
 
 
+# From the box's private address, whoever asks.
+_PRIVATE = frozenset({Delivery.REDIRECT, Delivery.LOCATION})
+
+
 class Urls(Enum):
     """Which of its URLs the box names to who came by https (`blobs.delivery`)."""
 
@@ -97,13 +101,16 @@ def choose_delivery(
         return _choose_in_the_clear(client, dialled_by_address=circumstances.dialled_by_address)
     if policy.urls is Urls.PLAIN:
         return Delivery.REDIRECT
-    own = _offered(policy, client, circumstances)
-    for delivery in own:
-        if delivery not in circumstances.missed:
+    row = _offered(policy, client, circumstances)
+    untried = tuple(each for each in row if each not in circumstances.missed)
+    for delivery in untried:
+        # Who left one private address alone is taken for somebody who refuses them all.
+        if delivery not in _PRIVATE or not circumstances.missed & _PRIVATE:
             return delivery
     if policy.fallback is Fallback.ORIGIN and circumstances.is_origin_reachable:
         return Delivery.ORIGIN
-    return own[0] if own else Delivery.REFUSE  # What failed once is better than nothing.
+    # What failed once is better than nothing.
+    return (*untried, *row, Delivery.REFUSE)[0]
 
 
 def refuses_private(policy: DeliveryPolicy, client: Client) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,10 +14,14 @@ import aiohttp
 import pytest
 
 from appliance import checkup, health, supervisor
-from appliance.control import SOCKET_NAME, ask_box
+from appliance.control import SOCKET_NAME, ask_box, wish_of_box
 from appliance.health import SelfPull, SelfPullError
+from appliance.policy.delivery import Delivery
+from appliance.policy.learning import Subject
 from appliance.startup import start
 from appliance.store.faults import StoreLockedError
+from appliance.store.store import open_store
+from appliance.web.learnt import FORGET_LEARNT
 from tests.appliance.boxes import LOOPBACK, RunningBox, free_port, make_config, running_box
 from tests.appliance.dns.nameserver import NameServer, zone
 from tests.appliance.dns.questions import REGISTRY, gives, until_true
@@ -66,6 +71,20 @@ async def test_a_box_says_what_it_is_does_and_wants(tmp_path: Path) -> None:
         assert await gives([LOOPBACK], (LOOPBACK, box.config.dns.port), REGISTRY)
     assert box.said[-1].startswith("stopping: ")
     assert not (box.config.state_dir / SOCKET_NAME).exists()
+
+
+async def test_what_was_learnt_is_told_and_forgotten(tmp_path: Path) -> None:
+    subject = Subject("192.168.1.20", (0, 36, 0), Delivery.TLS)
+    config = make_config(tmp_path / "state")
+    with open_store(config.state_dir) as store:
+        store.replace_lessons({subject: time.time() - 60})
+    async with running_box(config):
+        (lesson,) = await ask_box(config.state_dir, "learnt")
+        assert (lesson["client"], lesson["missed"]) == ("192.168.1.20", "tls")
+        assert await wish_of_box(config.state_dir, FORGET_LEARNT, {}) == [lesson]
+        assert await ask_box(config.state_dir, "learnt") == []
+    with open_store(config.state_dir) as store:
+        assert store.lessons() == {}
 
 
 async def test_the_verbs_are_answered(tmp_path: Path) -> None:

@@ -110,9 +110,13 @@ MISSED_BOTH = (*MISSED_PLAIN, *MISSED_TLS)
 # What it was given and left alone, and so: what it is told next.
 LEARNT = [
     (POLICY, WITH_BLOB_HOST, LAST_OLD, MISSED_PLAIN, Delivery.TLS),
-    (POLICY, WITH_BLOB_HOST, LAST_OLD, MISSED_BOTH, Delivery.LOCATION),
-    (POLICY, WITH_BLOB_HOST, LAST_OLD, (*MISSED_BOTH, Delivery.LOCATION), Delivery.ORIGIN),
-    (POLICY, BY_DNS, LAST_OLD, MISSED_PLAIN, Delivery.LOCATION),
+    # Another URL at a private address would most likely be a second failed pull.
+    (POLICY, WITH_BLOB_HOST, LAST_OLD, MISSED_BOTH, Delivery.ORIGIN),
+    (POLICY, BY_DNS, LAST_OLD, MISSED_PLAIN, Delivery.ORIGIN),
+    (ENCRYPTED, BY_DNS, LAST_OLD, (Delivery.LOCATION,), Delivery.ORIGIN),
+    (REFUSING, BY_DNS, LAST_OLD, MISSED_PLAIN, Delivery.LOCATION),
+    (REFUSING, BY_DNS, LAST_OLD, (*MISSED_PLAIN, Delivery.LOCATION), Delivery.REDIRECT),
+    (POLICY, WITH_BLOB_HOST, TENSOR, MISSED_TLS, Delivery.INLINE),
     (POLICY, BY_DNS, EARLY, MISSED_PLAIN, Delivery.ORIGIN),
     (REFUSING, BY_DNS, EARLY, MISSED_PLAIN, Delivery.REDIRECT),
     (POLICY, CUT_OFF, EARLY, MISSED_PLAIN, Delivery.REDIRECT),

@@ -324,8 +324,7 @@ async def test_a_location_left_alone_gives_way_to_the_next(
     assert again.startswith(f"https://{BLOB_HOST}/")
     assert "ollama/0.35.1 (x) at 192.168.1.20" in caplog.text
     clock.now += 100
-    third = (await answered(registry, ask)).fields["Location"]
-    assert third.startswith("https://registry.ollama.ai/blobs/")
+    assert await registry.answer(ask) == PassThrough()
     elsewhere = replace(ask, client_address="192.168.1.21")
     assert (await answered(registry, elsewhere)).fields["Location"].startswith("http://")
 
@@ -347,7 +346,7 @@ async def test_a_part_that_comes_late_brings_its_kind_back(
     ask = replace(BY_HTTPS, target=BLOB)
     location = (await answered(registry, ask)).fields["Location"]
     clock.now += 6
-    assert (await answered(registry, ask)).status == 200
+    assert await registry.answer(ask) == PassThrough()
     await body_of(await registry.answer(granted(location)))
     assert (await answered(registry, ask)).fields["Location"].startswith("http://")
 
