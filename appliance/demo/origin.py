@@ -17,6 +17,7 @@ from appliance.demo.chunksums import answer_chunksums
 from appliance.demo.faults import Faults, Manners
 from appliance.demo.models import DemoBlob, DemoModel
 from appliance.demo.presign import Presigner
+from appliance.demo.push import answer_push
 from appliance.demo.site import Site, html_page
 from appliance.demo.tokens import TokenDesk
 from appliance.protocol.digest import Digest, digest_of
@@ -125,7 +126,8 @@ class Registry:
         if isinstance(route, ChunksumsPull):
             return self._answer_chunksums(request, route)
         if request.method not in ("GET", "HEAD"):
-            return self._tokens.challenge(request) or web.Response(status=202)
+            pushed = answer_push(request, base_url=self._tokens.base_url, cdn_url=self._cdn.url)
+            return self._tokens.challenge(request) or pushed
         return web.Response(status=404, text="404 page not found\n")
 
     async def _answer_manifest(

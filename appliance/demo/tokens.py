@@ -54,7 +54,7 @@ class TokenDesk:
 
     def __init__(self, secret: bytes, base_url: str) -> None:
         self._secret = secret
-        self._base_url = base_url
+        self.base_url = base_url
         self.keys_allowed: set[str] = set()
 
     def challenge(self, request: web.BaseRequest) -> web.Response | None:
@@ -62,13 +62,13 @@ class TokenDesk:
         sent = request.headers.get("Authorization", "").removeprefix(_BEARER)
         if any(hmac.compare_digest(sent.encode(), self._token(key)) for key in self.keys_allowed):
             return None
-        field = f'Bearer realm="{self._base_url}/token",service="demo",scope="repository:pull"'
+        field = f'Bearer realm="{self.base_url}/token",service="demo",scope="repository:pull"'
         return web.Response(status=401, text="unauthorized", headers={"WWW-Authenticate": field})
 
     def answer(self, request: web.BaseRequest) -> web.Response:
         """The realm: a token for a signed request of an allowed key, else 401."""
         key, _, signature = request.headers.get("Authorization", "").partition(":")
-        text = f"GET,{self._base_url}{request.raw_path},{_EMPTY_BODY}"
+        text = f"GET,{self.base_url}{request.raw_path},{_EMPTY_BODY}"
         if key not in self.keys_allowed or not is_signed(key, signature, text):
             return web.Response(status=401, text="unauthorized")
         return web.json_response({"token": self._token(key).decode()})
