@@ -132,21 +132,17 @@ class Journey:
         if self._way is Way.DNS_ALONE and generation is GENERATIONS[-1]:
             self._stage.outside.names.zone[CDN_NAME] = (CDN_ADDRESS,)
         cold, warm = [await self._pull(generation, model, each) for each in ("cold", "warm")]
-        match cold / model.blob_bytes, warm / model.blob_bytes:
-            case 1, 0:
-                return Outcome.CACHED
-            case 1, 1:
-                return Outcome.UNCACHED
+        if (cold, warm) == (model.blob_bytes, 0):
+            return Outcome.CACHED
+        if min(cold, warm) >= model.blob_bytes:
+            return Outcome.UNCACHED
         crossed = f"{cold} and {warm} of {model.blob_bytes} bytes crossed the Internet"
         raise WrongPullError(f"{generation.label} by {self._way}: {crossed}")
 
     async def _pull(self, generation: Generation, model: DemoModel, name: str) -> int:
         """Pull as a machine that has nothing yet; returns the bytes that crossed the Internet."""
         habits = replace(
-            generation.habits,
-            part_bytes_min=PART_BYTES,
-            chunked_from_bytes=WEIGHTS_BYTES,
-            pace=20,
+            generation.habits, part_bytes_min=PART_BYTES, chunked_from_bytes=WEIGHTS_BYTES
         )
         directory = self._stage.directory / f"{name}-{GENERATIONS.index(generation)}"
         client = Client(directory, self._surroundings, habits, self._identity)

@@ -28,7 +28,7 @@ from tests.journeys.conftest import WEIGHTS_BYTES, Scene, open_scene
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(120)]
 
-NEWEST_HABITS = replace(NEWEST, part_bytes_min=200_000, pace=20)
+NEWEST_HABITS = replace(NEWEST, part_bytes_min=200_000)
 
 
 @pytest.mark.parametrize("way", Way)
