@@ -73,8 +73,8 @@ class BlobHost:
             what = f"after https {newest} can fetch no blob here, and go past the box"
             return Check(is_ok=True, detail=f"{what}; ways to change that: {LINES_VERB}")
         if not (self._is_known() or self.place.is_published):
-            told = "nobody asked this box's DNS in the last hour, so nobody is sent to"
-            return Check(is_ok=True, detail=f"{told} {_join(found)}")
+            told = f"nobody is sent to {_join(found)}: nobody asked this box's DNS in the last hour"
+            return Check(is_ok=True, detail=f"{told}, nor is blobs.published set")
         if found.v4 or self.place.announced in found.v6:
             return Check(is_ok=True, detail=f"{newest} fetch blobs at {_join(found)}")
         told = f"{newest} fetch blobs at {_join(found)} where they came by IPv6"

@@ -9,9 +9,9 @@ import ifaddr
 from appliance.policy.addresses import Interface
 from appliance.policy.linux_tables import Standing, parse_gateways, parse_standings
 
-# Below `self`: /proc/net leads there, and is hidden from a service that sees processes only.
-_ADDRESSES = Path("/proc/self/net/if_inet6")
-_ROUTES = Path("/proc/self/net/route")
+# Not /proc/net, which is hidden from a service that is shown processes only.
+_ADDRESSES = Path("/proc/thread-self/net/if_inet6")
+_ROUTES = Path("/proc/thread-self/net/route")
 
 
 def read_interfaces() -> tuple[Interface, ...]:
