@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from appliance.demo.play import Plan
     from appliance.demo.report import Report
 
+KEEPING_CLIENTS_MAX = 4  # Their hashing takes no core from the box.
 CLIENTS_MAX = 64  # Sixteen threads each; a larger classroom needs a larger machine.
 
 
@@ -50,11 +51,26 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action=argparse.BooleanOptionalAction,
         help="pull once without the box first, to compare with (yes, with --json no)",
     )
+    parser.add_argument(
+        "--connection-rate",
+        type=parse_size,
+        default="0",
+        metavar="BYTES_PER_SECOND",
+        help="what the origin gives each connection, 0 for no limit (0)",
+    )
+    parser.add_argument(
+        "--keep",
+        action=argparse.BooleanOptionalAction,
+        help="clients write what they pull and hash it, as real ones do, instead of comparing it "
+        f"with the origin's (yes, with more than {KEEPING_CLIENTS_MAX} no: they would measure "
+        "this machine's disk)",
+    )
     parser.set_defaults(run=run)
 
 
 def parse_size(text: str) -> int:
-    """Read `2GiB`, `100MB` or a bare number of bytes."""
+    """Read `2GiB`, `100MB` or a bare number of bytes; a rate may end in `/s`."""
+    text = text.removesuffix("/s")
     if text.isascii() and text.isdecimal():
         return int(text)
     try:
@@ -80,7 +96,15 @@ def run(args: argparse.Namespace) -> int:
     from appliance.demo.play import DiskShortError, Plan
 
     has_direct = not args.json if args.direct is None else args.direct
-    plan = Plan(args.size, args.clients, args.rate or None, has_direct)
+    keeps = args.clients <= KEEPING_CLIENTS_MAX if args.keep is None else args.keep
+    plan = Plan(
+        args.size,
+        args.clients,
+        args.rate or None,
+        has_direct,
+        connection_bytes_per_second=args.connection_rate or None,
+        keeps=keeps,
+    )
     try:
         report = _play(plan, as_json=args.json)
     except (BoxFailedError, DiskShortError, PullError) as fault:

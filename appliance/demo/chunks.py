@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.demo.conversation import Conversation, Identity, PullError
+from appliance.demo.deposit import Keeping
 from appliance.demo.download import BlobResult, Progress
 from appliance.demo.habits import Habits
 from appliance.demo.lifeline import Lifeline
@@ -87,13 +88,10 @@ class ChunkedDownload:
         began = time.monotonic()
         url, chunks = self._find_chunks(descriptor)
         partial = self._path.with_name(f"{self._path.name}-chunks")
-        file = os.open(partial, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o644)
-        try:
-            os.ftruncate(file, descriptor.size_bytes)
-            jobs = [self._job(number, each, url, file) for number, each in enumerate(chunks)]
+        partial.unlink(missing_ok=True)
+        with Keeping(partial, descriptor.size_bytes) as deposit:
+            jobs = [self._job(number, each, url, deposit) for number, each in enumerate(chunks)]
             tallies = self._lifeline.run_all(jobs, self._habits.parts_at_once, "chunk")
-        finally:
-            os.close(file)
         partial.replace(self._path)
         self._progress(descriptor.digest, descriptor.size_bytes, descriptor.size_bytes)
         return BlobResult(
@@ -120,17 +118,18 @@ class ChunkedDownload:
             text = answer.read().decode("ascii", "replace")
         return answer.url.join(location), parse_chunksums(text, size_bytes)
 
-    def _job(self, number: int, chunk: Chunk, url: Url, file: int) -> Callable[[], Tally]:
+    def _job(self, number: int, chunk: Chunk, url: Url, deposit: Keeping) -> Callable[[], Tally]:
         def fetch() -> Tally:
             self._lifeline.check()
             tally = Tally()
             part = Part(number, chunk.start, chunk.stop - chunk.start)
             try:
-                fetch_part(url, part, file, tally, self._means)
+                fetch_part(url, part, deposit, tally, self._means)
             except WireError as error:
                 self._lifeline.check()
                 raise PullError(str(error)) from error
-            found = hashlib.sha256(os.pread(file, part.size_bytes, part.offset_bytes)).hexdigest()
+            content = os.pread(deposit.descriptor, part.size_bytes, part.offset_bytes)
+            found = hashlib.sha256(content).hexdigest()
             if found != chunk.digest.encoded:
                 raise PullError(f"digest mismatch: want {chunk.digest}, got sha256:{found}")
             return tally

@@ -7,12 +7,13 @@ partial downloads in it, so a pull that was interrupted goes on in the next one.
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.demo.chunks import ChunkedDownload, make_token
 from appliance.demo.conversation import Conversation, Identity, PullError
+from appliance.demo.deposit import DigestMismatchError
 from appliance.demo.download import BlobResult, Download, Progress
 from appliance.demo.habits import Habits, Surroundings
 from appliance.demo.lifeline import Lifeline
@@ -31,12 +32,6 @@ from appliance.protocol.manifest import (
 from appliance.protocol.reference import Reference, parse_model_name
 
 REGISTRY_NAME = "registry.ollama.ai"
-
-
-class DigestMismatchError(PullError):
-    """The bytes on disk are not those of the digest; they were deleted."""
-
-    hint = "pull again; if it happens again, the cache or the registry holds wrong bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,10 @@ class Pull:
 
     @property
     def sha256_ok(self) -> bool:
-        """Whether every blob that was downloaded was hashed from disk and is what it should be."""
+        """Whether all that was downloaded is what it should be.
+
+        It was hashed from disk, or every byte compared where nothing is kept.
+        """
         return all(each.is_verified for each in self.blobs if not each.was_present)
 
 
@@ -72,12 +70,15 @@ class Client:
         surroundings: Surroundings,
         habits: Habits | None = None,
         identity: Identity | None = None,
+        originals: Mapping[Digest, Path] | None = None,
     ) -> None:
+        """With `originals`, files of blobs as published, parts are compared and not kept."""
         self._directory = directory
         self._habits = habits or Habits()
         self._surroundings = surroundings
         self._dialer = Dialer(surroundings, self._habits.pace)
         self._identity = identity
+        self._originals = originals or {}
         self._lifeline = Lifeline()
 
     def interrupt(self) -> None:
@@ -161,12 +162,15 @@ class Client:
             if habits.has_chunksums:
                 chunked = ChunkedDownload(base, path, talk, targets, habits, lifeline, progress)
                 return chunked.run(descriptor)
-            return Download(url, digest, path, talk, targets, habits, lifeline, progress).run()
+            original = self._originals.get(digest)
+            return Download(
+                url, digest, path, talk, targets, habits, lifeline, progress, original
+            ).run()
         except WireError as error:
             raise PullError(str(error)) from error
 
     def _verified(self, result: BlobResult) -> BlobResult:
-        if result.was_present:
+        if result.was_present or result.is_verified:
             return result  # Ollama trusts a file that it has.
         path = self.blob_path(result.digest)
         with path.open("rb") as file:

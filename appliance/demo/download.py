@@ -7,7 +7,6 @@ starts its attempt again. What is on disk is recorded whenever an attempt ends, 
 resumes.
 """
 
-import os
 import random
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.demo.conversation import Conversation, DeadlineError, PullError
+from appliance.demo.deposit import Comparing, Deposit, Keeping
 from appliance.demo.habits import DIRECT_URL_SECONDS, TRIES_MAX, Habits
 from appliance.demo.lifeline import Lifeline
 from appliance.demo.parts import Part, PartFiles, plan_parts
@@ -60,6 +60,7 @@ class Download:
         habits: Habits,
         lifeline: Lifeline,
         progress: Progress,
+        original: Path | None = None,
     ) -> None:
         self._url = url
         self._digest = digest
@@ -68,27 +69,35 @@ class Download:
         self._habits = habits
         self._lifeline = lifeline
         self._progress = progress
+        self._original = original
         self._targets = targets
         self._tallies: list[Tally] = []
         self._parts: list[Part] = []
         self._means = Means(self._targets, habits, lifeline, self._tell)
 
     def run(self) -> BlobResult:
-        """Download the blob under its name, unverified. Raises PullError, InterruptedPullError."""
+        """Download the blob under its name, unverified; or compare it with its original.
+
+        Raises PullError, InterruptedPullError.
+        """
         began = time.monotonic()
         self._parts = self._files.read_all() or self._plan()
         total_bytes = sum(each.size_bytes for each in self._parts)
         self._tallies = [Tally() for _ in self._parts]
-        descriptor = os.open(self._files.data, os.O_CREAT | os.O_RDWR, 0o644)
-        try:
-            os.ftruncate(descriptor, total_bytes)
+        with self._open_deposit(total_bytes) as deposit:
             direct = self._find_direct_url()
             self._targets.check(direct)
-            self._fetch_parts(direct, descriptor)
-        finally:
-            os.close(descriptor)
-        self._files.finish(self._parts)
+            self._fetch_parts(direct, deposit)
+        if self._original is None:
+            self._files.finish(self._parts)
+        else:
+            self._files.forget(self._parts)
         return self._result(total_bytes, time.monotonic() - began)
+
+    def _open_deposit(self, total_bytes: int) -> Deposit:
+        if self._original is None:
+            return Keeping(self._files.data, total_bytes)
+        return Comparing(self._original, total_bytes)
 
     def _result(self, total_bytes: int, seconds: float) -> BlobResult:
         return BlobResult(
@@ -102,6 +111,7 @@ class Download:
             parts=len(self._parts),
             retries=sum(each.retries for each in self._tallies),
             stalls=sum(each.stalls for each in self._tallies),
+            is_verified=self._original is not None,
         )
 
     def _plan(self) -> list[Part]:
@@ -155,17 +165,17 @@ class Download:
                 raise _FatalError("http: no Location header in response")
             return answer.url.join(location)
 
-    def _fetch_parts(self, direct: Url, descriptor: int) -> None:
+    def _fetch_parts(self, direct: Url, deposit: Deposit) -> None:
         missing = [each for each in self._parts if not each.is_complete]
-        jobs = [lambda each=each: self._fetch(each, direct, descriptor) for each in missing]
+        jobs = [lambda each=each: self._fetch(each, direct, deposit) for each in missing]
         self._lifeline.run_all(jobs, self._habits.parts_at_once, "part")
 
-    def _fetch(self, part: Part, direct: Url, descriptor: int) -> None:
+    def _fetch(self, part: Part, direct: Url, deposit: Deposit) -> None:
         tally = self._tallies[part.number]
         tries, last = 0, WireError("")
         while tries < TRIES_MAX:
             try:
-                self._attempt(part, direct, descriptor, tally)
+                self._attempt(part, direct, deposit, tally)
             except StalledError:
                 tally.stalls += 1  # Not counted as a try, and never given up.
             except WireError as error:
@@ -176,10 +186,10 @@ class Download:
                 return
         raise PullError(f"max retries exceeded: {last}")
 
-    def _attempt(self, part: Part, direct: Url, descriptor: int, tally: Tally) -> None:
+    def _attempt(self, part: Part, direct: Url, deposit: Deposit, tally: Tally) -> None:
         self._lifeline.check()
         try:
-            fetch_part(direct, part, descriptor, tally, self._means)
+            fetch_part(direct, part, deposit, tally, self._means)
         except BaseException as error:
             if isinstance(error, UnexpectedEofError) or self._lifeline.is_cut:
                 self._keep(part, tally)

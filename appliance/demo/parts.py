@@ -76,9 +76,13 @@ class PartFiles:
 
     def finish(self, parts: list[Part]) -> None:
         """Forget the parts and give the file its name."""
+        self.forget(parts)
+        self.data.replace(self.blob)
+
+    def forget(self, parts: list[Part]) -> None:
+        """Remove what is remembered of the parts."""
         for part in parts:
             self._path(part.number).unlink()
-        self.data.replace(self.blob)
 
     def _path(self, number: int) -> Path:
         return self.data.with_name(f"{self.data.name}-{number}")

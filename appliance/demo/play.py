@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.demo.client import Client, DigestMismatchError, Pull
+from appliance.demo.client import Client, Pull
+from appliance.demo.deposit import DigestMismatchError
 from appliance.demo.models import DemoModel, write_model
 from appliance.demo.report import Cold, Direct, Report, Warm, format_size
 from appliance.demo.stage import Stage
@@ -29,13 +30,17 @@ class DiskShortError(Exception):
 class Plan:
     """What to play. `bytes_per_second` is the rate of the Internet connection; None: no limit.
 
-    `has_direct`: one client pulls without the box first, for comparison.
+    `connection_bytes_per_second` is what the origin gives each of its own. `has_direct`: one client
+    pulls without the box first, for comparison. `keeps`: clients write what they pull and hash it,
+    as real ones do; else they compare each byte with the origin's and keep none.
     """
 
     size_bytes: int
     clients: int
     bytes_per_second: int | None
     has_direct: bool = False
+    connection_bytes_per_second: int | None = None
+    keeps: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,8 @@ def check_disk(directory: Path, plan: Plan) -> None:
     A client's copy goes as soon as it is verified, but cold ones all end together. The direct
     client's is gone before they begin.
     """
-    needed_bytes = plan.size_bytes * (2 + plan.clients) + SPARE_BYTES
+    copies = 2 + (plan.clients if plan.keeps else 0)
+    needed_bytes = plan.size_bytes * copies + SPARE_BYTES
     free_bytes = shutil.disk_usage(directory).free
     if free_bytes < needed_bytes:
         needed, free = format_size(needed_bytes), format_size(free_bytes)
@@ -77,10 +83,14 @@ async def play(directory: Path, plan: Plan, now: Callable[[], float], audience: 
     audience.say("starting the Internet and the box")
     settings = {"CACHE_MIN_FREE": BOX_MIN_FREE}
     async with Stage(
-        directory, now, total_bytes_per_second=plan.bytes_per_second, settings=settings
+        directory,
+        now,
+        total_bytes_per_second=plan.bytes_per_second,
+        connection_bytes_per_second=plan.connection_bytes_per_second,
+        settings=settings,
     ) as stage:
         stage.outside.publish(model)
-        return await _Performance(stage, model, audience).run(plan)
+        return await _Performance(stage, model, audience, plan).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +110,22 @@ class _Round:
 class _Performance:
     """All pulls, measured from outside: by the clock and by the Internet's own count."""
 
-    def __init__(self, stage: Stage, model: DemoModel, audience: Audience) -> None:
+    def __init__(self, stage: Stage, model: DemoModel, audience: Audience, plan: Plan) -> None:
         self._stage = stage
         self._model = model
         self._audience = audience
+        self._plan = plan
+        originals = {each.digest: each.path for each in model.blobs}
+        self._originals = None if plan.keeps else originals
 
-    async def run(self, plan: Plan) -> Report:
+    async def run(self) -> Report:
+        plan = self._plan
         direct = await self._pull_directly() if plan.has_direct else None
         self._audience.say(f"cold: {plan.clients} at once, ollama pull {MODEL_NAME}")
         names = [f"client-{number}" for number in range(1, plan.clients + 1)]
-        cold = await self._pull_all({name: self._stage.client(name) for name in names})
+        cold = await self._pull_all({name: self._open_client(name) for name in names})
         self._audience.say(f"warm: one more, ollama pull {MODEL_NAME}")
-        warm = await self._pull_all({"client-warm": self._stage.client("client-warm")})
+        warm = await self._pull_all({"client-warm": self._open_client("client-warm")})
         return Report(
             blob_bytes=self._model.blob_bytes,
             cold=Cold(
@@ -126,12 +140,17 @@ class _Performance:
                 self._is_right(pull) for each in (direct, cold, warm) if each for pull in each.pulls
             ),
             direct=Direct(direct.seconds, direct.longest_silence_seconds) if direct else None,
+            keeps=plan.keeps,
         )
+
+    def _open_client(self, name: str) -> Client:
+        return self._stage.client(name, originals=self._originals)
 
     async def _pull_directly(self) -> _Round:
         self._audience.say(f"direct: one without the box, ollama pull {MODEL_NAME}")
         directory = self._stage.directory / "client-direct"
-        client = Client(directory, self._stage.outside.surroundings)
+        outside = self._stage.outside.surroundings
+        client = Client(directory, outside, originals=self._originals)
         return await self._pull_all({directory.name: client})
 
     async def _pull_all(self, clients: Mapping[str, Client]) -> _Round:

@@ -41,9 +41,10 @@ class Warm:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A demo's result. `sha256_ok`: every client's files are the model, hashed from its disk.
+    """A demo's result. `sha256_ok`: every client's bytes are the model's.
 
-    `direct` is None where nobody pulled without the box.
+    Those that are kept were hashed from the client's disk, the others compared with the origin's,
+    whose own hashes are the digests. `direct` is None where nobody pulled without the box.
     """
 
     blob_bytes: int
@@ -51,6 +52,7 @@ class Report:
     warm: Warm
     sha256_ok: bool
     direct: Direct | None = None
+    keeps: bool = True
 
     def document(self) -> dict[str, Any]:
         """The report for programs; `direct` and `cold.ratio` only where somebody pulled directly.
@@ -58,7 +60,7 @@ class Report:
         The ratio is that of the last cold client's time to the direct client's.
         """
         document = asdict(self)
-        del document["cold"]["first_seconds"]
+        del document["cold"]["first_seconds"], document["keeps"]
         if self.direct is None:
             del document["direct"]
         else:
@@ -96,7 +98,12 @@ class Report:
         yield f"warm      1 client, {warm.seconds:.1f} s, {format_size(size / warm.seconds)}/s"
         yield f"          {format_size(warm.upstream_bytes)} from the Internet"
         yield f"saved     {format_size(served - cold.upstream_bytes - warm.upstream_bytes)}"
-        yield f"sha256    {'every blob of every client is right' if self.sha256_ok else 'WRONG'}"
+        yield f"sha256    {self._verdict() if self.sha256_ok else 'WRONG'}"
+
+    def _verdict(self) -> str:
+        if self.keeps:
+            return "every blob of every client is right"
+        return "every byte of every client is right, compared with the origin's and not kept"
 
     def _direct_lines(self) -> Iterator[str]:
         if self.direct is None:

@@ -11,6 +11,7 @@ from appliance.demo.client import Client
 from appliance.demo.conversation import Identity
 from appliance.demo.habits import Habits
 from appliance.demo.outside import Outside
+from appliance.protocol.digest import Digest
 
 
 class Stage:
@@ -63,7 +64,11 @@ class Stage:
         await self._held.__aexit__(kind, error, trace)
 
     def client(
-        self, name: str, habits: Habits | None = None, identity: Identity | None = None
+        self,
+        name: str,
+        habits: Habits | None = None,
+        identity: Identity | None = None,
+        originals: Mapping[Digest, Path] | None = None,
     ) -> Client:
         """A client behind the box, with a model store of its own under `name`."""
-        return Client(self.directory / name, self.box.surroundings, habits, identity)
+        return Client(self.directory / name, self.box.surroundings, habits, identity, originals)

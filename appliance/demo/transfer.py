@@ -1,13 +1,13 @@
-"""One attempt at one part: a ranged GET, its bytes written where they belong in the file."""
+"""One attempt at one part: a ranged GET, its bytes left where they belong in the file."""
 
 import http.client
-import os
 import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from appliance.demo.deposit import Deposit
 from appliance.demo.habits import Habits
 from appliance.demo.lifeline import Lifeline
 from appliance.demo.parts import Part
@@ -51,7 +51,7 @@ class Means:
         return self.habits.paced(self.habits.stall_seconds)
 
 
-def fetch_part(url: Url, part: Part, descriptor: int, tally: Tally, means: Means) -> None:
+def fetch_part(url: Url, part: Part, deposit: Deposit, tally: Tally, means: Means) -> None:
     """Fetch what `part` still misses; whatever the status, as long as the bytes are enough.
 
     `tally.running_bytes` says afterwards, also after a failure, how many came to the file.
@@ -68,7 +68,7 @@ def fetch_part(url: Url, part: Part, descriptor: int, tally: Tally, means: Means
             response, connection = _open(url, part, means, held)
         finally:
             tally.heard(0, time.monotonic() - asked_at)
-        _copy(response, connection, _Sink(part, descriptor, tally, means), asked_at)
+        _copy(response, connection, _Sink(part, deposit, tally, means), asked_at)
 
 
 def _open(
@@ -96,8 +96,8 @@ def _open(
 class _Sink:
     """Gathers what comes into one buffer and writes it when full."""
 
-    def __init__(self, part: Part, descriptor: int, tally: Tally, means: Means) -> None:
-        self._descriptor = descriptor
+    def __init__(self, part: Part, deposit: Deposit, tally: Tally, means: Means) -> None:
+        self._deposit = deposit
         self._means = means
         self._buffer = memoryview(bytearray(min(BUFFER_SIZE_BYTES, part.stop - part.start)))
         self._filled = 0
@@ -125,12 +125,9 @@ class _Sink:
             self.flush()
 
     def flush(self) -> None:
-        rest = self._buffer[: self._filled]
-        while rest:
-            count = os.pwrite(self._descriptor, rest, self._position)
-            self._position += count
-            self.tally.running_bytes += count
-            rest = rest[count:]
+        self._deposit.take(self._buffer[: self._filled], self._position)
+        self._position += self._filled
+        self.tally.running_bytes += self._filled
         self._filled = 0
         self._means.wrote()
 

@@ -30,7 +30,15 @@ def test_the_defaults_are_a_model_of_2_gib_and_two_clients() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("2GiB", 2**31), ("100MB", 10**8), ("1.5 KiB", 1536), ("77", 77), ("0", 0)]
+    ("text", "size"),
+    [
+        ("2GiB", 2**31),
+        ("100MB", 10**8),
+        ("1.5 KiB", 1536),
+        ("77", 77),
+        ("12.5MB/s", 12_500_000),
+        ("0", 0),
+    ],
 )
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.demo.client import Client, DigestMismatchError, split_name
+from appliance.demo.client import Client, split_name
 from appliance.demo.conversation import PullError
+from appliance.demo.deposit import DigestMismatchError
 from appliance.demo.faults import BodyFault, Break
 from appliance.demo.habits import Habits
 from appliance.demo.lifeline import InterruptedPullError

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from appliance.demo.client import Client, DigestMismatchError
+from appliance.demo.client import Client
 from appliance.demo.conversation import PullError
+from appliance.demo.deposit import DigestMismatchError
 from appliance.demo.habits import NEWEST
 from appliance.demo.outside import Outside
 from tests.appliance.demo.conftest import fixed, pull, replace_blob_answers

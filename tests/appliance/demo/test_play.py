@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -42,6 +43,27 @@ async def test_cold_once_and_warm_for_nothing(tmp_path: Path) -> None:
     assert said[-1].startswith("warm")
     left = await asyncio.to_thread(os.listdir, tmp_path)
     assert not [each for each in left if each.startswith("client-")]
+
+
+@pytest.mark.journey
+async def test_clients_that_keep_nothing_get_the_very_model(tmp_path: Path) -> None:
+    plan = Plan(
+        size_bytes=3_000_000,
+        clients=2,
+        bytes_per_second=None,
+        connection_bytes_per_second=20_000_000,
+        keeps=False,
+    )
+    report = await play(tmp_path, plan, time.time, NOBODY)
+    assert report.failures() == []
+    assert not report.keeps
+
+
+def test_clients_that_keep_nothing_need_no_disk(tmp_path: Path) -> None:
+    size_bytes = shutil.disk_usage(tmp_path).free // 10
+    check_disk(tmp_path, Plan(size_bytes, 30, None, keeps=False))
+    with pytest.raises(DiskShortError):
+        check_disk(tmp_path, Plan(size_bytes, 30, None))
 
 
 def test_too_small_a_disk_is_said_before_anything_is_written(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ def test_people_read_how_cold_compares_with_direct() -> None:
     assert "direct" not in "\n".join(GOOD.lines())
 
 
+def test_what_was_compared_is_not_called_hashed() -> None:
+    compared = replace(GOOD, keeps=False)
+    assert "every byte of every client is right, compared" in "\n".join(compared.lines())
+    assert compared.document() == GOOD.document()
+
+
 def test_at_most_one_percent_more_than_the_model_is_well() -> None:
     assert GOOD.failures() == []
 

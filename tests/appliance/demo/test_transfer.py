@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from appliance.demo.client import Client, DigestMismatchError
+from appliance.demo.client import Client
 from appliance.demo.conversation import PullError
+from appliance.demo.deposit import DigestMismatchError
 from appliance.demo.faults import BodyFault, Break
 from appliance.demo.habits import Habits
 from appliance.demo.models import DemoModel
