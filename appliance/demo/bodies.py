@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -35,7 +36,8 @@ class BlobSender:
         response.content_length = span.size_bytes if span else blob.size_bytes
         await response.prepare(request)
         if request.method == "GET" and blob.size_bytes:
-            await self._send_body(request, response, blob, span or Span(0, blob.size_bytes))
+            with suppress(ConnectionResetError):  # Who has enough hangs up.
+                await self._send_body(request, response, blob, span or Span(0, blob.size_bytes))
         return response
 
     def _fields(self, blob: DemoBlob, span: Span | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,7 +39,8 @@ class BoxProcess:
 
     State and log lie in `directory`. `settings` are more configuration keys, in the spelling of
     the environment without its prefix: `CACHE_FRESH_SECONDS`. Of the environment that this
-    process runs in the box sees nothing but `environment`.
+    process runs in the box sees nothing but `environment`. `launcher` is a command that runs the
+    command after it, in its own process, as `nice` does.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class BoxProcess:
         outside: Outside,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> None:
         self._directory = directory
         self._environment = dict(environment or {})
+        self._launcher = launcher
         self.dns_port = _free_dns_port()
         self.tls_port, self.web_port, self.proxy_port = _free_ports(3)
         self._settings = self._own_settings(outside) | dict(settings or {})
@@ -133,7 +136,7 @@ class BoxProcess:
         variables["PYTHONPATH"] = str(Path(appliance.__file__).parent.parent)
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "appliance", "run"),
+                *(*self._launcher, sys.executable, "-m", "appliance", "run"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=PIPE,
                 stderr=log,

@@ -1,6 +1,6 @@
 """The whole stage: the Internet in small, a real box, and clients of either."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,8 @@ from appliance.protocol.digest import Digest
 class Stage:
     """Set while its context is open; everything on it lies in `directory`.
 
-    `now` is the wall clock; `settings` and `environment` are the box's, as in BoxProcess.
+    `now` is the wall clock; `settings`, `environment` and `launcher` are the box's, as in
+    BoxProcess.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class Stage:
         connection_bytes_per_second: int | None = None,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self._settings = settings
         self._environment = environment
+        self._launcher = launcher
         self.outside = Outside(
             directory,
             now,
@@ -50,7 +53,9 @@ class Stage:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as held:
             await held.enter_async_context(self.outside)
-            box = BoxProcess(self.directory, self.outside, self._settings, self._environment)
+            box = BoxProcess(
+                self.directory, self.outside, self._settings, self._environment, self._launcher
+            )
             self._box = await held.enter_async_context(box)
             self._held = held.pop_all()
         return self
