@@ -75,8 +75,9 @@ def format_advice(config: Config, lan: Lan, recipes: Iterable[Recipe]) -> Iterat
     """All ways for the newest clients, those that need no address first."""
     version = config.raw("blobs", "refuse_private_from")
     yield f"# Ollama {version} and newer fetch no blob from a private address after https."
-    yield "# Any one of these lets them use this box; nothing is changed by printing it."
-    yield "# Where this network has IPv6 from its provider, none is needed."
+    yield "# Where the network has IPv6 from its provider nothing is needed. Else choose one way:"
+    yield "# plain http; the proxy; or an address, which takes the address on this box, its line in"
+    yield "# appliance.conf, and one of the routes. Nothing is changed by printing this."
     for recipe in recipes:
         yield from ("", f"# {recipe.title}", *recipe.lines)
         if recipe.undo:
