@@ -15,6 +15,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import h11
 
@@ -122,6 +123,9 @@ class ProxyDoor:
             name = None  # The box stops; whoever cancels asks for nothing more.
         except OSError:
             name = None  # The client is gone.
+        except Exception:  # noqa: BLE001  # The last door: it is logged, and the connection closed.
+            _log.exception("a connection is closed: the proxy door failed")
+            name = None
         finally:
             self._own.discard(task)
         if name is None:
@@ -246,8 +250,9 @@ def _write_head(request: h11.Request, target: str, host: Host) -> bytes:
 
 def _detach(client: Streams) -> socket.socket:
     """The client's socket, to be read by somebody else; what followed the head is nobody's."""
-    transport = client.writer.transport
-    assert isinstance(transport, asyncio.Transport)
+    transport = cast("asyncio.Transport", client.writer.transport)  # uvloop's is not one by name.
+    if transport.is_closing():
+        raise ConnectionResetError("the client is gone")
     transport.pause_reading()
     return socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
 

@@ -177,6 +177,7 @@ def _describe_status(box: Box) -> dict[str, Any]:
         "addresses": list(facts.addresses()),
         "dns": [list(each) for each in responder.listening] if responder else [],
         "tls_port": facts.tls_port,
+        "proxy_port": facts.proxy_port,
         "web_ports": [listener.port for listener in box.ground.web],
         "ca_fingerprint": facts.ca_fingerprint,
         "fills": [

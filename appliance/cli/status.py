@@ -40,7 +40,11 @@ def format_status(status: dict[str, Any]) -> Iterator[str]:
         yield f"  {'ok    ' if check['ok'] else 'BROKEN'} {name}: {check['detail']}"
     dns = sorted({port for _, port in status["dns"]})
     web = ", ".join(map(str, status["web_ports"]))
-    yield f"ports: DNS {dns[0] if dns else 'off'}, https {status['tls_port']}, http {web}"
+    proxy = status["proxy_port"] or "off"
+    yield (
+        f"ports: DNS {dns[0] if dns else 'off'}, https {status['tls_port']}, http {web}, "
+        f"proxy {proxy}"
+    )
     yield f"addresses: {', '.join(status['addresses']) or 'none'}"
     for fill in status["fills"]:
         percent = 100 * fill["held_bytes"] // max(1, fill["size_bytes"])

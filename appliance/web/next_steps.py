@@ -22,6 +22,9 @@ def describe_next_steps(facts: Facts) -> Iterator[str]:
     else:
         port = "" if facts.dns_port == 53 else f" -p {facts.dns_port}"
         yield f"ask its DNS:   dig @{addresses[0]}{port} {facts.registry_name}"
+    if facts.proxy_port is not None:
+        proxy = format_authority(addresses[0], facts.proxy_port, default_port=80)
+        yield f"as a proxy:    HTTPS_PROXY=http://{proxy} for an Ollama server that trusts its CA"
     yield f"trust its CA:  http://{authority}/ca.pem"
     yield f"               SHA256 {facts.ca_fingerprint}"
     if facts.dns_port not in (None, 53) or facts.tls_port != 443:

@@ -58,6 +58,7 @@ class Page:
             "learnt": describe_lessons(lessons)[:LESSONS_SHOWN_MAX],
             "bare_address": self._views.dialled(request)[0],
             "base_url": self._views.base_url(request),
+            "proxy_url": self._views.proxy_url(request),
             "recipes": self._facts.recipes(),
         }
 

@@ -105,6 +105,14 @@ class Views:
         address, port = self.dialled(request)
         return f"http://{format_authority(address, port, default_port=HTTP_PORT)}"
 
+    def proxy_url(self, request: web.Request) -> str | None:
+        """What HTTPS_PROXY is to be for this client; None where there is no proxy way."""
+        if self._facts.proxy_port is None:
+            return None
+        address, _ = self.dialled(request)
+        authority = format_authority(address, self._facts.proxy_port, default_port=HTTP_PORT)
+        return f"http://{authority}"
+
     def dialled(self, request: web.Request) -> tuple[str, int]:
         """The box's address and port that this client connected to."""
         name = request.transport.get_extra_info("sockname") if request.transport else None

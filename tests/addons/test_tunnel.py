@@ -313,6 +313,16 @@ async def test_a_client_from_elsewhere_is_closed_at_once(open_scene: OpenScene) 
         assert await wire.rest() == b""
 
 
+async def test_a_rule_that_cannot_be_told_lets_nobody_in(open_scene: OpenScene) -> None:
+    def broken(_: str) -> bool:
+        raise RuntimeError("no interfaces")
+
+    async with open_scene(is_allowed=broken) as scene, scene.dial() as wire:
+        wire.send(connect(f"{LISTED}:443"))
+        assert await wire.rest() == b""
+        assert scene.outlet.names == []
+
+
 # What cannot be read, is too large or too slow.
 
 CONNECTS = [

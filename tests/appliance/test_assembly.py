@@ -19,6 +19,7 @@ from appliance.assembly import (
     make_cache,
     make_dns_settings,
     make_origin,
+    make_proxy_rules,
     make_pseudonym,
     make_registry,
     make_resolver,
@@ -196,6 +197,20 @@ def test_what_is_announced_is_the_address_that_was_set_or_one_of_the_box_s_own(
     place = make_blob_place(both, b"s" * 32)
     assert (place.announced, place.configured.v4) == ("2001:db8::10", ("203.0.113.10",))
     assert place.configured.v6 == ()
+
+
+def test_the_proxy_door_opens_both_names_of_ours_and_knows_its_own_addresses(
+    tmp_path: Path,
+) -> None:
+    config = make_config(tmp_path, PROXY_TUNNEL="a.example,*.b.example", BOX_ADDRESS="192.0.2.9")
+    surroundings = Surroundings(lambda: LAN, allow=(), configured="192.0.2.9")
+    rules = make_proxy_rules(config, surroundings, frozenset({80}), "box")
+    assert rules.opened == frozenset(NAMES)
+    assert rules.tunnelled == ("a.example", "*.b.example")
+    assert set(rules.own_addresses()) == {"127.0.0.1", "192.168.1.5", "192.0.2.9"}
+    assert (rules.http_ports, rules.pseudonym) == (frozenset({80}), "box")
+    assert rules.is_allowed("192.168.1.77")
+    assert not rules.is_allowed("203.0.113.1")
 
 
 def test_a_leaf_is_renewed_when_it_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

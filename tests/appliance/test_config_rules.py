@@ -31,6 +31,7 @@ def test_rules_concern_keys_that_exist(rule: Any) -> None:
     ("text", "key", "said"),
     [
         ("[tls]\nport = 8080", "tls.port", "port 8080 is given to more than one listener"),
+        ("[proxy]\nport = 443", "proxy.port", "port 443 is given to more than one listener"),
         ("[dns]\nport = 80", "dns.port", "port 80 is given to more than one listener"),
         ("[web]\nports = [80, 80]", "web.ports", "port 80 is given to more than one listener"),
         ('[blobs]\nhost = "registry.ollama.ai"', "blobs.host", "must differ from origin.name"),

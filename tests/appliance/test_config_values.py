@@ -18,6 +18,7 @@ from appliance.config_values import (
     parse_duration,
     parse_endpoint,
     parse_host_name,
+    parse_host_pattern,
     parse_network,
     parse_port,
     parse_public_addresses,
@@ -127,6 +128,20 @@ def test_a_host_name(text: str, name: str) -> None:
 def test_no_host_name(text: str) -> None:
     with pytest.raises(ValueError, match=" "):
         parse_host_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [("Ollama.COM.", "ollama.com"), ("*.HF.co", "*.hf.co"), ("*.a.b.example", "*.a.b.example")],
+)
+def test_a_host_pattern(text: str, pattern: str) -> None:
+    assert parse_host_pattern(text) == pattern
+
+
+@pytest.mark.parametrize("text", ["*", "*.", "*.com", "*.*.com", "a.*.com", "a*.b.com", "*.1.2"])
+def test_no_host_pattern(text: str) -> None:
+    with pytest.raises(ValueError, match=" "):
+        parse_host_pattern(text)
 
 
 @pytest.mark.parametrize(

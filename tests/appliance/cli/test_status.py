@@ -24,6 +24,7 @@ STATUS: dict[str, Any] = {
     "addresses": ["192.168.1.5"],
     "dns": [["192.168.1.5", 53], ["127.0.0.1", 53]],
     "tls_port": 443,
+    "proxy_port": 3128,
     "web_ports": [80, 8080],
     "ca_fingerprint": "AB:CD",
     "fills": [
@@ -70,7 +71,7 @@ async def test_a_person_reads_what_works_and_what_does_not(
         "degraded: version 0.1.0, up 62 min, pid 4711",
         "  ok     dns: pulled",
         "  BROKEN disk: less is free than cache.min_free",
-        "ports: DNS 53, https 443, http 80, 8080",
+        "ports: DNS 53, https 443, http 80, 8080, proxy 3128",
         "addresses: 192.168.1.5",
         "fetching: library/tiny sha256:0123456789ab 25 %",
     ]
@@ -108,7 +109,7 @@ def test_a_configuration_that_is_none_is_said(
 def test_what_there_is_none_of_is_said_so() -> None:
     bare = STATUS | {"dns": [], "addresses": [], "fills": [], "checks": {}}
     assert list(status.format_status(bare))[1:] == [
-        "ports: DNS off, https 443, http 80, 8080",
+        "ports: DNS off, https 443, http 80, 8080, proxy 3128",
         "addresses: none",
     ]
 

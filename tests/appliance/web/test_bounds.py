@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import socket
 
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.protocol.heads import HEAD_SIZE_BYTES_MAX
 from appliance.web import bounds
+from appliance.web.bounds import Site
 from tests.appliance.web.conftest import Door, OpenDoor, request
 from tests.fakes.corpus import AMBIGUOUS, GARBAGE, requests_of_any_kind
 from tests.fakes.wire import Wire
@@ -120,6 +123,20 @@ async def test_stopping_waits_for_a_body_only_so_long(
         await wire.reader.readuntil(b"\r\n\r\n")
     assert await wire.rest() == b""
     await opened.__aexit__(None, None, None)
+
+
+async def test_a_connection_of_another_door_is_served_from_its_head_on() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(text=request.path)
+
+    app = web.Application()
+    app.router.add_get("/{rest:.*}", handle)
+    async with Site(app, ()) as site:
+        near, far = socket.socketpair()
+        await site.take(far, b"GET /blobs/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        reader, writer = await asyncio.open_connection(sock=near)
+        assert (await reader.read()).endswith(b"\r\n\r\n/blobs/x")
+        writer.close()
 
 
 @given(contents=st.lists(requests_of_any_kind(), min_size=1, max_size=4))

@@ -164,6 +164,20 @@ async def test_a_box_on_other_ports_says_what_that_means(open_door: OpenDoor) ->
     assert "dig @" not in page.text
 
 
+async def test_the_proxy_way_is_shown_with_the_box_s_own_address(open_door: OpenDoor) -> None:
+    async with open_door() as door:
+        page = await read(door)
+    for line in (
+        "Environment=HTTPS_PROXY=http://127.0.0.1:3128\\n",
+        "docker run -d -e HTTPS_PROXY=http://127.0.0.1:3128 ",
+        "launchctl setenv HTTPS_PROXY http://127.0.0.1:3128\n",
+        "setx HTTPS_PROXY http://127.0.0.1:3128",
+    ):
+        assert line in page.text
+    async with open_door(proxy_port=None) as door:
+        assert "HTTPS_PROXY" not in (await read(door)).text
+
+
 async def test_a_thousand_models_are_shown_too(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door.shop.cache.books, "models", lambda: [ROW] * 1000)
     answer = await door.ask("/")
