@@ -49,6 +49,7 @@ class Cost:
     """What one download took."""
 
     cpu_seconds: float
+    system_seconds: float  # Of those, in the kernel.
     elapsed_seconds: float
     rss_kib: int
 
@@ -87,13 +88,16 @@ def _measure(directory: Path, origin: dict[str, Any], options: argparse.Namespac
         for connections in options.connections:
             cost = _spawn_fill(directory / "state", origin, connections)
             costs.setdefault(f"fill, connections={connections}", []).append(cost)
-    print(f"{'':24}{'CPU-s/GiB':>10}{'(least)':>10}{'MiB/s':>8}{'peak MiB':>10}")
+    print(f"{'':24}{'CPU-s/GiB':>10}{'(least)':>10}{'in kernel':>10}{'MiB/s':>8}{'peak MiB':>10}")
     for who, each in costs.items():
         gib = origin["size_bytes"] / GIB
         cpu = [cost.cpu_seconds / gib for cost in each]
+        system = statistics.median(cost.system_seconds / gib for cost in each)
         rate = statistics.median(gib * 1024 / cost.elapsed_seconds for cost in each)
         rss = max(cost.rss_kib for cost in each) / 1024
-        print(f"{who:24}{statistics.median(cpu):10.2f}{min(cpu):10.2f}{rate:8.0f}{rss:10.0f}")
+        print(
+            f"{who:24}{statistics.median(cpu):10.2f}{min(cpu):10.2f}{system:10.2f}{rate:8.0f}{rss:10.0f}"
+        )
 
 
 def _curl(path: Path, origin: dict[str, Any]) -> Cost:
@@ -111,7 +115,8 @@ def _curl(path: Path, origin: dict[str, Any]) -> Cost:
     if process.returncode or path.stat().st_size != origin["size_bytes"]:
         raise SystemExit(f"curl failed: {process.returncode}")
     path.unlink()
-    return Cost(usage.ru_utime + usage.ru_stime, elapsed_seconds, usage.ru_maxrss)
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return Cost(cpu_seconds, usage.ru_stime, elapsed_seconds, usage.ru_maxrss)
 
 
 def _touch_pages(directory: Path, size_bytes: int) -> None:
@@ -143,7 +148,7 @@ async def _fill(root: str, origin: dict[str, Any], connections: int) -> Cost:
     url = f"https://{NAME}:{origin['port']}"
     with open_store(Path(root)) as store:
         async with Origin(url, dialling, via="bench", user_agent="bench") as source:
-            began, cpu_began = time.monotonic(), _cpu_seconds()
+            began, (user_began, system_began) = time.monotonic(), _cpu_seconds()
             async with Cache(
                 store,
                 lambda _: source,
@@ -157,17 +162,20 @@ async def _fill(root: str, origin: dict[str, Any], connections: int) -> Cost:
                 (await cache.open_blob(REPOSITORY, digest, size_bytes, span)).close()
                 while cache.fills:  # noqa: ASYNC110  # A fill tells its readers, and has none.
                     await asyncio.sleep(0.02)
-            cpu_seconds = _cpu_seconds() - cpu_began
+            user, system = _cpu_seconds()
             elapsed_seconds = time.monotonic() - began
         if store.find_blob(digest) is None:
             raise SystemExit("the fill failed")
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Cost(cpu_seconds, elapsed_seconds, peak_kib)
+    system_seconds = system - system_began
+    cpu_seconds = user - user_began + system_seconds
+    return Cost(cpu_seconds, system_seconds, elapsed_seconds, peak_kib)
 
 
-def _cpu_seconds() -> float:
+def _cpu_seconds() -> tuple[float, float]:
+    """Of this process: its own, and the kernel's for it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    return usage.ru_utime, usage.ru_stime
 
 
 if __name__ == "__main__":

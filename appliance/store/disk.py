@@ -12,6 +12,9 @@ from pathlib import Path
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
+# For larger ones ext4 looks for larger folios, which are seldom warm: in a virtual machine to touch
+# them for the first time may cost ten times the copy (bench/README.md).
+PWRITE_SIZE_BYTES = 64 * 1024
 
 
 class Disk:
@@ -40,7 +43,7 @@ class Disk:
     def write_at(self, fd: int, chunk: memoryview, offset: int) -> None:
         """Write all of `chunk`. What an error leaves of it is not told."""
         while chunk:
-            written = os.pwrite(fd, chunk, offset)
+            written = os.pwrite(fd, chunk[:PWRITE_SIZE_BYTES], offset)
             chunk, offset = chunk[written:], offset + written
 
     def resize(self, fd: int, size_bytes: int) -> None:
