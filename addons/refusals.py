@@ -8,6 +8,7 @@ from mitmproxy.proxy.layers.http._events import ResponseProtocolError
 from appliance.protocol.errors import BadGateway, RequestInvalid, Verdict
 
 _REASON_LENGTH_MAX = 200  # mitmproxy's reasons may quote a whole head.
+_ADVICE = " Disable the "  # ... option of mitmproxy's: none that anybody here could set.
 
 
 class Refusal(SendData):
@@ -30,6 +31,6 @@ def reword(command: Command, verdict: Verdict, *, with_body: bool = True) -> Com
 
 def verdict_of(error: ResponseProtocolError) -> Verdict:
     """400 where the request is at fault, else 502."""
-    reason = error.message[:_REASON_LENGTH_MAX]
+    reason = error.message.partition(_ADVICE)[0][:_REASON_LENGTH_MAX]
     is_request_s = error.code.http_status_code() == RequestInvalid.status
     return RequestInvalid(reason) if is_request_s else BadGateway(reason)

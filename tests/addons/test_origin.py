@@ -571,3 +571,18 @@ async def test_a_client_that_reads_nothing_holds_the_origin_back(open_door: Open
         answer = await wire.answer()
         assert answer is not None
         assert (answer.status, len(answer.body)) == (200, size_bytes)
+
+
+async def test_chunks_in_http_1_0_are_refused(open_door: OpenDoor) -> None:
+    head = f"POST {UPLOAD} HTTP/1.0\r\nHost: {NAME}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with (
+        RawOrigin().serve() as origin,
+        open_door(f"http://{NAME}:{origin.port}") as door,
+        door.dial() as wire,
+    ):
+        answer = await wire.ask(head.encode() + b"1\r\na\r\n0\r\n\r\n")
+        assert answer.status == 400
+        assert (
+            b"option" not in answer.body
+        )  # mitmproxy's advice is about settings that are not ours.
+        assert origin.connection_count == 0
