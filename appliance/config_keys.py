@@ -182,6 +182,22 @@ class Web:
         "default ones, those that cannot be had are left out, and said.",
         reason="`ollama pull --insecure` asks on 80; 8080 is there without root.",
     )
+    names: tuple[str, ...] = key(
+        [],
+        list_of(text("a DNS name", parse_host_name), "a list of DNS names"),
+        doc="Names by which people reach the page, beside the box's addresses. Only there can they "
+        "log in and change something.",
+        reason="A stranger can point a name of his own at the box, and then his page would be the "
+        "box's to a browser.",
+    )
+    admin_password_file: Path | None = key(
+        "",
+        text("a file whose first line is the password, or empty", optional(Path)),
+        doc="The password for changes on the page: 8 characters or more. Empty: nobody can log in; "
+        "the verbs on the box itself, and tokens made there, work all the same.",
+        reason="There is no default password to forget about. In a file, so that it stands in no "
+        "configuration and no process list.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

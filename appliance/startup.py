@@ -37,6 +37,7 @@ from appliance.assembly import (
     names_of,
     read_servers,
 )
+from appliance.audit import Audit
 from appliance.blob_host import BlobHost
 from appliance.cache.pulls import Cache
 from appliance.certs import AUTHORITY_FOLDER, Authority, AuthorityError, open_authority
@@ -53,14 +54,20 @@ from appliance.registry.registry import Registry
 from appliance.store.faults import StoreError
 from appliance.store.store import Store, open_store
 from appliance.surroundings import Surroundings
+from appliance.token_desk import make_tokens
+from appliance.tokens import Tokens
+from appliance.upkeep import Upkeep
 from appliance.upstream.builtin import BuiltinSource
 from appliance.upstream.origin import Origin
 from appliance.upstream.resolver import Resolver
 from appliance.upstream.tunnel import Outlet
-from appliance.web.app import make_app
+from appliance.web.access import Access
+from appliance.web.app import Parts, make_app
 from appliance.web.bounds import Site
 from appliance.web.clear import ClearDoor
+from appliance.web.deeds import Deeds
 from appliance.web.facts import Facts
+from appliance.web.login import Login
 
 # Where the ports that nobody chose go when they cannot be had.
 DNS_PORT_FALLBACK, TLS_PORT_FALLBACK = 10053, 8443
@@ -125,12 +132,15 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The running box, for whoever keeps it going or tells of it."""
+    """The running box, for whoever keeps it going, changes it or tells of it."""
 
     ground: Ground
     engine: Engine
     checkup: Checkup
     facts: Facts
+    upkeep: Upkeep
+    tokens: Tokens
+    audit: Audit
 
     def truth(self) -> tuple[str, ...]:
         """The registry's true addresses as last known."""
@@ -158,7 +168,17 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         is_known=lambda: bool(engine.resolver.last_known(config.origin.name)),
         inline_trouble=engine.inline_trouble,
     )
-    box = Box(ground, engine, checkup, _make_facts(ground, engine, checkup))
+    audit = Audit(ground.store.root, now=time.time)
+    stack.callback(audit.close)
+    box = Box(
+        ground,
+        engine,
+        checkup,
+        _make_facts(ground, engine, checkup),
+        Upkeep(ground.store, engine.cache.janitor),
+        make_tokens(ground.store, ground.secret, time.time),
+        audit,
+    )
     await _open_doors(stack, box)
     return box
 
@@ -323,10 +343,25 @@ def _make_facts(ground: Ground, engine: Engine, checkup: Checkup) -> Facts:
     )
 
 
+def _make_web(box: Box) -> Parts:
+    config, engine = box.ground.config, box.engine
+    return Parts(
+        facts=box.facts,
+        clear=ClearDoor(engine.registry, engine.pumps),
+        access=Access(box.tokens, config.web.names),
+        login=Login(
+            box.tokens,
+            config.web.admin_password_file,
+            lambda who, where, outcome: box.audit.note(who, where, "login", {}, outcome),
+        ),
+        deeds=Deeds(box.upkeep.deeds(), box.audit.note),
+    )
+
+
 async def _open_doors(stack: AsyncExitStack, box: Box) -> None:
     ground, engine, config = box.ground, box.engine, box.ground.config
     is_allowed = ground.surroundings.is_allowed
-    app = make_app(box.facts, ClearDoor(engine.registry, engine.pumps), is_allowed)
+    app = make_app(_make_web(box), is_allowed)
     sockets = [each for listener in ground.web for each in listener.sockets]
     site = await stack.enter_async_context(Site(app, sockets))
     route = OriginRoute(

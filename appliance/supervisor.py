@@ -23,7 +23,7 @@ from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.health import judge_health
 from appliance.protocol.fields import format_authority
 from appliance.startup import Box, Say, start
-from appliance.upkeep import Upkeep
+from appliance.token_desk import TokenDesk
 from appliance.upstream.resolver import NameUnresolvableError
 from appliance.web.learnt import FORGET_LEARNT, describe_lessons
 from appliance.web.models import describe_model
@@ -128,7 +128,7 @@ def _resume(box: Box, say: Say) -> None:
 def make_control(box: Box) -> Control:
     """The door by which the verbs reach this box."""
     store = box.ground.store
-    upkeep = Upkeep(store, box.engine.cache.janitor)
+    desk = TokenDesk(store, box.tokens, now=time.time)
 
     async def forget_learnt(wish: Mapping[str, Any]) -> Any:  # A deed's shape.
         books, forgotten = box.facts.cache.books, _describe_learnt(box)
@@ -136,8 +136,10 @@ def make_control(box: Box) -> Control:
         await asyncio.to_thread(books.save)
         return forgotten
 
-    deeds = {**upkeep.deeds(), FORGET_LEARNT: forget_learnt}
-    return Control(store.root, make_questions(box), deeds)
+    deeds = {**box.upkeep.deeds(), **desk.deeds(), FORGET_LEARNT: forget_learnt}
+    audited = {name: box.audit.watch("local", "control.sock", name, deeds[name]) for name in deeds}
+    questions = {**make_questions(box), "tokens": desk.list_tokens}
+    return Control(store.root, questions, audited)
 
 
 def make_questions(box: Box) -> Mapping[str, Callable[[], Awaitable[Any]]]:

@@ -12,6 +12,7 @@ from appliance.cache.janitor import Janitor
 from appliance.cache.tally import Tally
 from appliance.control import BoxNotRunningError, BoxPuzzledError, Deed, wish_of_box
 from appliance.policy.eviction import Budget, Eviction
+from appliance.policy.roles import DEEDS
 from appliance.protocol.errors import NameInvalid
 from appliance.protocol.reference import Reference, format_model_name, parse_model_name
 from appliance.store.store import Store, open_store
@@ -22,6 +23,14 @@ class ModelNameError(Exception):
     """What was typed names no model."""
 
     hint = "a name is such as llama3.2, llama3.2:1b, or someone/model:tag"
+
+
+class WishInvalidError(Exception):
+    """A wish lacks something, or holds what cannot be meant."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(f"{key} must be {what}")
+        self.hint = f'say it as JSON: {{"{key}": …}}'
 
 
 class Upkeep:
@@ -44,30 +53,31 @@ class Upkeep:
 
     async def pin(self, wish: Mapping[str, Any]) -> Any:
         """Pin `model`; a model may be pinned before it is here."""
-        reference = read_model(wish["model"])
+        reference = read_model(wish.get("model"))
         await asyncio.to_thread(self._store.pin, reference)
         rows = await asyncio.to_thread(self._store.models)
         return {"held": any(row.reference == reference for row in rows)}
 
     async def unpin(self, wish: Mapping[str, Any]) -> Any:
         """Unpin `model`."""
-        reference = read_model(wish["model"])
+        reference = read_model(wish.get("model"))
         was_pinned = str(reference) in await asyncio.to_thread(self._store.pins)
         await asyncio.to_thread(self._store.unpin, reference)
         return {"was_pinned": was_pinned}
 
     async def remove(self, wish: Mapping[str, Any]) -> Any:
         """Let go of `model`."""
-        reference = read_model(wish["model"])
-        return describe(await self._janitor.remove(reference, dry_run=wish["dry_run"]))
+        reference = read_model(wish.get("model"))
+        return describe(await self._janitor.remove(reference, dry_run=read_flag(wish, "dry_run")))
 
     async def evict(self, wish: Mapping[str, Any]) -> Any:
         """Let go of `bytes` of what was not pulled for longest."""
-        return describe(await self._janitor.evict(wish["bytes"], dry_run=wish["dry_run"]))
+        wanted_bytes, dry_run = read_size(wish, "bytes"), read_flag(wish, "dry_run")
+        return describe(await self._janitor.evict(wanted_bytes, dry_run=dry_run))
 
     async def collect(self, wish: Mapping[str, Any]) -> Any:
         """Let go of what nothing names."""
-        return describe(await self._janitor.collect(dry_run=wish["dry_run"]))
+        return describe(await self._janitor.collect(dry_run=read_flag(wish, "dry_run")))
 
     async def verify(self, wish: Mapping[str, Any]) -> Any:  # A deed's shape.
         """Read every byte and tell what is wrong."""
@@ -90,7 +100,7 @@ def perform(state_dir: Path, verb: str, wish: Mapping[str, Any]) -> Any:
     except BoxPuzzledError:
         raise
     except BoxNotRunningError:
-        if not state_dir.exists():
+        if not state_dir.exists() or verb not in DEEDS:
             raise
     with open_store(state_dir) as store:
         return asyncio.run(_perform_here(store, verb, wish))
@@ -112,11 +122,29 @@ def make_janitor(store: Store) -> Janitor:
 
 
 def read_model(text: object) -> Reference:
-    """The model that a wish names. Raises ModelNameError."""
+    """The model that a wish names. Raises ModelNameError, WishInvalidError."""
     try:
-        return parse_model_name(str(text))
+        if isinstance(text, str):
+            return parse_model_name(text)
     except NameInvalid as error:
         raise ModelNameError(f"{text!r} is no model's name") from error
+    raise WishInvalidError("model", "the name of a model")
+
+
+def read_flag(wish: Mapping[str, Any], key: str) -> bool:
+    """A switch, off where it goes unsaid. Raises WishInvalidError."""
+    value = wish.get(key, False)
+    if not isinstance(value, bool):
+        raise WishInvalidError(key, "true or false")
+    return value
+
+
+def read_size(wish: Mapping[str, Any], key: str) -> int:
+    """A number of bytes. Raises WishInvalidError."""
+    value = wish.get(key)
+    if type(value) is not int or value < 0:
+        raise WishInvalidError(key, "a number of bytes")
+    return value
 
 
 def describe(eviction: Eviction) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from appliance.cli import (
     rm,
     run,
     status,
+    token,
     verify,
 )
 
@@ -55,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
     verbs = (
         *(run, status, models, pin, rm, evict, gc, verify, learnt),
-        *(check, ca, blob_address, demo),
+        *(check, ca, token, blob_address, demo),
     )
     for verb in verbs:
         verb.add_parser(subparsers)

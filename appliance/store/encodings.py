@@ -29,6 +29,7 @@ from appliance.store.records import (
     Pulls,
     TagMove,
     TagRecord,
+    TokenRecord,
 )
 
 VERSION = 1
@@ -229,6 +230,33 @@ def decode_lesson(key: bytes, content: bytes) -> tuple[Subject, float] | None:
     except ValueError:
         return None
     return subject, _CHECKED.unpack(content)[1]
+
+
+def encode_token(record: TokenRecord) -> bytes:
+    """The ledger's value; the id is the key."""
+    return _format_json(
+        name=record.name,
+        role=record.role,
+        issued_at=record.issued_at,
+        expires_at=record.expires_at,
+        is_revoked=record.is_revoked,
+    )
+
+
+def decode_token(token_id: str, content: bytes) -> TokenRecord | None:
+    """Read what `encode_token` wrote."""
+
+    def read(document: dict[str, Any]) -> TokenRecord:
+        return TokenRecord(
+            token_id,
+            _text(document["name"]),
+            _text(document["role"]),
+            int(document["issued_at"]),
+            int(document["expires_at"]),
+            bool(document["is_revoked"]),
+        )
+
+    return _decode_json(content, read)
 
 
 def _format_json(**fields: object) -> bytes:

@@ -8,6 +8,7 @@ Tables:
     moves   reference NUL when          → TagMove; the same move recorded twice is one
     pulls   reference                   → last pulled, how often
     pins    reference                   → empty: never let this one go
+    tokens  token id                    → TokenRecord
     learnt  address NUL version NUL kind → when it was learnt that this is not fetched from
 
 Every change is synced before it returns, so callers gather counts and add them now and then.
@@ -24,17 +25,19 @@ from appliance.store.encodings import (
     decode_move,
     decode_pulls,
     decode_size,
+    decode_token,
     encode_lesson,
     encode_move,
     encode_pulls,
     encode_size,
+    encode_token,
 )
 from appliance.store.faults import EnvironmentDamagedError, LedgerDamagedError
 from appliance.store.index import MAP_SIZE_BYTES, Environment, Transaction
-from appliance.store.records import Pulls, TagMove
+from appliance.store.records import Pulls, TagMove, TokenRecord
 
-ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS, LEARNT = TABLES = (
-    *("about", "totals", "daily", "moves", "pulls", "pins", "learnt"),
+ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS, TOKENS, LEARNT = TABLES = (
+    *("about", "totals", "daily", "moves", "pulls", "pins", "tokens", "learnt"),
 )
 
 _STORE = b"store"
@@ -118,6 +121,28 @@ class Ledger:
 
     def unpin(self, reference: Reference) -> None:
         self._env.write(lambda now: now.remove(PINS, str(reference).encode()))
+
+    def record_token(self, record: TokenRecord, *, now: float) -> None:
+        """Remember a token; those that have expired by `now` are forgotten."""
+
+        def work(transaction: Transaction) -> None:
+            for key, content in tuple(transaction.items(TOKENS)):
+                held = decode_token(key.decode(), content)
+                if held is None or held.expires_at <= now:
+                    transaction.remove(TOKENS, key)
+            transaction.put(TOKENS, record.token_id.encode(), encode_token(record))
+
+        self._env.write(work)
+
+    def find_token(self, token_id: str) -> TokenRecord | None:
+        with self._env.reading() as now:
+            content = now.find(TOKENS, token_id.encode())
+        return None if content is None else decode_token(token_id, content)
+
+    def tokens(self) -> list[TokenRecord]:
+        with self._env.reading() as now:
+            found = [decode_token(key.decode(), content) for key, content in now.items(TOKENS)]
+        return [record for record in found if record is not None]
 
     def pins(self) -> set[str]:
         """The texts of the references that are pinned, held or not."""

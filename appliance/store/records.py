@@ -102,3 +102,15 @@ class Pulls:
 
     last_at: float
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """A token that was given out, without the token. Instants in seconds since the epoch."""
+
+    token_id: str
+    name: str
+    role: str
+    issued_at: int
+    expires_at: int
+    is_revoked: bool = False

@@ -29,7 +29,14 @@ from appliance.store.models import ModelRow, list_holdings, list_models
 from appliance.store.opening import open_parts
 from appliance.store.pending import PendingBlob
 from appliance.store.premises import Premises
-from appliance.store.records import BlobRecord, Checksums, PendingNote, TagMove, TagRecord
+from appliance.store.records import (
+    BlobRecord,
+    Checksums,
+    PendingNote,
+    TagMove,
+    TagRecord,
+    TokenRecord,
+)
 from appliance.store.recovery import Recovery
 from appliance.store.shelf import Shelf
 from appliance.store.verify import VerifyReport, verify
@@ -270,6 +277,17 @@ class Store:
     def replace_lessons(self, lessons: Mapping[Subject, float]) -> None:
         """Keep exactly these."""
         self._ledger.replace_lessons(lessons)
+
+    def record_token(self, record: TokenRecord, *, now: float) -> None:
+        """Remember a token that was given out, or that is revoked. Blocks."""
+        self._ledger.record_token(record, now=now)
+
+    def find_token(self, token_id: str) -> TokenRecord | None:
+        return self._ledger.find_token(token_id)
+
+    def tokens(self) -> list[TokenRecord]:
+        """The tokens given out that may still be good, and those revoked before their time."""
+        return self._ledger.tokens()
 
     # The whole.
 

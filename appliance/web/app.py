@@ -2,35 +2,71 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from appliance.protocol.errors import Denied, Unavailable, Verdict
+from appliance.web.access import Access
 from appliance.web.clear import ClearDoor
+from appliance.web.deeds import Deeds
 from appliance.web.facts import Facts
+from appliance.web.login import Login
 from appliance.web.page import Page
+from appliance.web.routes import Route
 from appliance.web.views import Views
+
+BODY_SIZE_BYTES_MAX = 64 * 1024  # A form, or a wish of a few words.
 
 _log = logging.getLogger("web")
 
 
-def make_app(facts: Facts, clear: ClearDoor, is_allowed: Callable[[str], bool]) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the side server is made of."""
+
+    facts: Facts
+    clear: ClearDoor
+    access: Access
+    login: Login
+    deeds: Deeds
+
+
+def make_app(parts: Parts, is_allowed: Callable[[str], bool]) -> web.Application:
     """Put the routes together. `is_allowed` tells whether an address may use the box."""
-    views = Views(facts)
-    page = Page(facts, views)
-    app = web.Application(client_max_size=1, middlewares=[_make_gate(is_allowed)])
-    app.router.add_get("/", page.show)
-    app.router.add_get("/box.css", page.style)
-    app.router.add_get("/health", views.health)
-    app.router.add_get("/api/info", views.info)
-    app.router.add_get("/api/models", views.models)
-    app.router.add_get("/cache/stats", views.stats)
-    app.router.add_get("/ca.pem", views.ca)
-    app.router.add_route("*", "/v2", clear.answer)
-    app.router.add_route("*", "/v2/{rest:.*}", clear.answer)
-    app.router.add_route("*", "/blobs/{rest:.*}", clear.answer)
+    app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX, middlewares=[_make_gate(is_allowed)])
+    for route in make_routes(parts):
+        add = app.router.add_get if route.method == "GET" else partial(_add, app, route.method)
+        add(route.path, parts.access.guard(route))
     return app
+
+
+def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
+    app.router.add_route(method, path, handler)
+
+
+def make_routes(parts: Parts) -> tuple[Route, ...]:
+    """Every route there is, in the order in which they are tried."""
+    views = Views(parts.facts)
+    page = Page(parts.facts, views)
+    clear = parts.clear.answer
+    return (
+        Route("GET", "/", page.show, "the page"),
+        Route("GET", "/box.css", page.style, "its style sheet"),
+        Route("GET", "/health", views.health, "whether clients can use the box, and each check"),
+        Route("GET", "/api/info", views.info, "the box"),
+        Route("GET", "/api/models", views.models, "what it holds; ?q= &limit="),
+        Route("GET", "/cache/stats", views.stats, "what it did"),
+        Route("GET", "/ca.pem", views.ca, "its CA"),
+        Route("POST", "/login", parts.login.log_in, "a session, for the form's `password`"),
+        Route("POST", "/logout", parts.login.log_out, "the end of it"),
+        *parts.deeds.routes(),
+        Route("*", "/v2", clear, "the registry in the clear"),
+        Route("*", "/v2/{rest:.*}", clear, "the registry in the clear"),
+        Route("*", "/blobs/{rest:.*}", clear, "blobs, under a grant"),
+    )
 
 
 def _make_gate(is_allowed: Callable[[str], bool]) -> Middleware:

@@ -23,6 +23,7 @@ from appliance.store.records import (
     Pulls,
     TagMove,
     TagRecord,
+    TokenRecord,
 )
 from tests.appliance.store.samples import LATEST, TINY, tag_of
 
@@ -93,6 +94,11 @@ def test_lessons(
 def test_what_is_no_lesson_is_absent(key: bytes, content: bytes) -> None:
     found = encodings.decode_lesson(key, content)
     assert found is None or encodings.encode_lesson(*found)[0] == key
+
+
+@given(st.builds(TokenRecord, *[st.text()] * 3, *[st.integers(0, 2**40)] * 2, st.booleans()))
+def test_tokens(record: TokenRecord) -> None:
+    assert encodings.decode_token(record.token_id, encodings.encode_token(record)) == record
 
 
 @given(TAGS)

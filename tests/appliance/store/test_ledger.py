@@ -1,5 +1,6 @@
 """The ledger: counts add up, moves stay in order, and damage is never papered over."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from appliance.protocol.digest import digest_of
 from appliance.protocol.reference import Reference
 from appliance.store.faults import LedgerDamagedError
 from appliance.store.ledger import Ledger
-from appliance.store.records import Pulls, TagMove
+from appliance.store.records import Pulls, TagMove, TokenRecord
 from tests.appliance.store.samples import LATEST, NOON, TINY
 
 OLD, NEW = digest_of(b"old"), digest_of(b"new")
@@ -96,3 +97,15 @@ def test_pins_are_kept_by_reference(ledger: Ledger) -> None:
     ledger.unpin(LATEST)
     ledger.unpin(LATEST)
     assert ledger.pins() == set()
+
+
+def test_a_token_is_remembered_until_it_has_expired(ledger: Ledger) -> None:
+    first, second = (TokenRecord(name, name, "admin", 0, 100) for name in "ab")
+    ledger.record_token(first, now=0)
+    ledger.record_token(replace(first, is_revoked=True), now=0)
+    ledger.record_token(second, now=99)
+    assert ledger.find_token("a") == replace(first, is_revoked=True)
+    assert {each.token_id for each in ledger.tokens()} == {"a", "b"}
+    ledger.record_token(TokenRecord("c", "c", "viewer", 100, 200), now=100)
+    assert [each.token_id for each in ledger.tokens()] == ["c"]
+    assert ledger.find_token("a") is None

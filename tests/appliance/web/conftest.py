@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,14 +13,55 @@ import pytest
 from appliance.delivery.pump import Pumps
 from appliance.listeners import open_listener
 from appliance.policy.health import Check
-from appliance.web.app import make_app
+from appliance.policy.roles import Role
+from appliance.store.store import Store
+from appliance.token_desk import make_tokens
+from appliance.tokens import Tokens
+from appliance.upkeep import Upkeep
+from appliance.web.access import Access
+from appliance.web.app import Parts, make_app
 from appliance.web.bounds import Site
 from appliance.web.clear import ClearDoor
+from appliance.web.deeds import Deeds
 from appliance.web.facts import Facts
+from appliance.web.login import Login
 from tests.fakes.registry import NOON, Shop, open_shop
 from tests.fakes.wire import Answer, Wire, dial
 
 NAME = "registry.ollama.ai"
+
+
+@dataclass
+class Desk:
+    """Who may change something, and what was noted of it."""
+
+    store: Store
+    password_file: Path
+    names: tuple[str, ...] = ("box.lan",)
+    notes: list[tuple[str, str, str, str]] = field(default_factory=list)
+    now: float = NOON
+
+    @property
+    def tokens(self) -> Tokens:
+        return make_tokens(self.store, b"s" * 32, lambda: self.now)
+
+    def token(self, role: Role) -> str:
+        return self.tokens.issue("somebody", role, 60)[0]
+
+    def parts(self, facts: Facts, clear: ClearDoor) -> Parts:
+        return Parts(
+            facts=facts,
+            clear=clear,
+            access=Access(self.tokens, self.names),
+            login=Login(self.tokens, self.password_file, self._note_login),
+            deeds=Deeds(Upkeep(self.store, facts.cache.janitor).deeds(), self._note),
+        )
+
+    def _note_login(self, who: str, where: str, outcome: str) -> None:
+        self.notes.append((who, where, "login", outcome))
+
+    def _note(self, who: str, where: str, deed: str, wish: Mapping[str, Any], outcome: str) -> None:
+        self.notes.append((who, where, f"{deed} {json.dumps(wish)}", outcome))
 
 
 @dataclass
@@ -30,6 +71,8 @@ class Door:
     port: int
     shop: Shop
     facts: Facts
+    desk: Desk
+    clear: ClearDoor
     checks: dict[str, Check] = field(default_factory=dict)
 
     def dial(self) -> AbstractAsyncContextManager[Wire]:
@@ -39,6 +82,13 @@ class Door:
         """Ask on a connection of its own."""
         async with self.dial() as wire:
             return await wire.ask(request(target, *lines, method=method))
+
+    async def post(
+        self, target: str, body: bytes, *lines: str, host: str = NAME, method: str = "POST"
+    ) -> Answer:
+        """Ask for a change, on a connection of its own."""
+        async with self.dial() as wire:
+            return await wire.ask(request(target, *lines, method=method, host=host, body=body))
 
     async def document(self, target: str) -> Any:
         answer = await self.ask(target)
@@ -91,9 +141,11 @@ def open_door(tmp_path: Path) -> OpenDoor:
         checks = {"dns": Check(is_ok=True, detail="answers")}
         async with open_shop(tmp_path / "state") as shop, Pumps(threads=1) as pumps:
             facts = replace(facts_of(shop, checks), **changed)
-            app = make_app(facts, ClearDoor(shop.registry, pumps), is_allowed)
+            desk = Desk(shop.store, tmp_path / "password")
+            clear = ClearDoor(shop.registry, pumps)
+            app = make_app(desk.parts(facts, clear), is_allowed)
             async with Site(app, listener.sockets):
-                yield Door(port, shop, facts, checks)
+                yield Door(port, shop, facts, desk, clear, checks)
 
     return opened
 
@@ -104,10 +156,13 @@ async def door(open_door: OpenDoor) -> AsyncIterator[Door]:
         yield opened
 
 
-def request(target: str, *lines: str, method: str = "GET", host: str = NAME) -> bytes:
-    """A request without a body; `lines` are more fields."""
-    head = (f"{method} {target} HTTP/1.1", f"Host: {host}", *lines)
-    return "\r\n".join(head).encode() + b"\r\n\r\n"
+def request(
+    target: str, *lines: str, method: str = "GET", host: str = NAME, body: bytes = b""
+) -> bytes:
+    """A request; `lines` are more fields."""
+    length = (f"Content-Length: {len(body)}",) if body else ()
+    head = (f"{method} {target} HTTP/1.1", f"Host: {host}", *lines, *length)
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
 async def turns(count: int = 200) -> None:

@@ -1,0 +1,59 @@
+"""`POST /api/v1/<deed>`: what operators may do by the page or a script, each line of it audited."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from appliance.policy.roles import DEEDS
+from appliance.web.access import IDENTITY, refuse
+from appliance.web.forms import FORM_TYPE, read_form
+from appliance.web.routes import Route
+
+PREFIX = "/api/v1/"
+
+type Deed = Callable[[Mapping[str, Any]], Awaitable[Any]]
+type Note = Callable[[str, str, str, Mapping[str, Any], str], None]
+
+
+class Deeds:
+    """Each deed is a route. `note` writes the audit log: who, from where, what, and the outcome."""
+
+    def __init__(self, deeds: Mapping[str, Deed], note: Note) -> None:
+        self._deeds = deeds
+        self._note = note
+
+    def routes(self) -> Iterator[Route]:
+        for name, deed in self._deeds.items():
+            handler = partial(self._perform, name, deed)
+            yield Route("POST", PREFIX + name, handler, f"do `{name}`", DEEDS[name])
+
+    async def _perform(self, name: str, deed: Deed, request: web.Request) -> web.Response:
+        try:
+            wish = await _read_wish(request)
+        except ValueError:
+            return refuse(HTTPStatus.BAD_REQUEST, "this is no JSON object", 'as in {"model": "x"}')
+        who, where = request[IDENTITY].name, request.remote or ""
+        try:
+            answer = await deed(wish)
+        except Exception as fault:
+            if not hasattr(fault, "hint"):
+                self._note(who, where, name, wish, "failed")
+                raise
+            self._note(who, where, name, wish, f"refused: {fault}")
+            return refuse(HTTPStatus.CONFLICT, str(fault), str(fault.hint))
+        self._note(who, where, name, wish, "done")
+        return web.json_response(answer)
+
+
+async def _read_wish(request: web.Request) -> dict[str, Any]:
+    """The wish, as JSON or as a form. Raises ValueError."""
+    if request.content_type == FORM_TYPE:
+        return dict(await read_form(request))
+    wish = json.loads(await request.read() or b"{}")
+    if isinstance(wish, dict):
+        return wish
+    raise ValueError("no object")
