@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from appliance.web.app import make_app
 from appliance.web.bounds import Site
 from appliance.web.clear import ClearDoor
 from tests.addons.conftest import NAME, PSEUDONYM, Door, OpenDoor, loopback, request
-from tests.appliance.web.conftest import facts_of
+from tests.appliance.web.conftest import Desk, facts_of
 from tests.fakes.corpus import AMBIGUOUS, GARBAGE, requests_of_any_kind
 from tests.fakes.wire import Answer, RawOrigin, Wire, dial
 
@@ -82,7 +83,7 @@ type OpenScene = Callable[..., AbstractAsyncContextManager[Scene]]
 
 
 @pytest.fixture
-def open_scene(open_door: OpenDoor, trusted: ssl.SSLContext) -> OpenScene:
+def open_scene(open_door: OpenDoor, trusted: ssl.SSLContext, tmp_path: Path) -> OpenScene:
     @asynccontextmanager
     async def opened(
         url: str = "https://registry.ollama.ai:1",
@@ -104,9 +105,9 @@ def open_scene(open_door: OpenDoor, trusted: ssl.SSLContext) -> OpenScene:
         )
         outlet = CountingOutlet(resolve)
         async with open_door(url) as door, Pumps(threads=1) as pumps:
-            app = make_app(
-                facts_of(door.shop, {}), ClearDoor(door.shop.registry, pumps), is_allowed
-            )
+            desk = Desk(door.shop.store, tmp_path / "password")
+            app_parts = desk.parts(facts_of(door.shop, {}), ClearDoor(door.shop.registry, pumps))
+            app = make_app(app_parts, is_allowed)
             async with (
                 Site(app, clear.sockets) as site,
                 ProxyDoor(listener.sockets, rules, outlet, door.proxy, site.take) as proxy_door,
