@@ -37,6 +37,8 @@ async def test_every_generation_pulls_cold_and_warm_as_the_document_says(
 ) -> None:
     written = read_table(DOCUMENT.read_text("utf-8"))[way]
     assert await play_way(way, home) == written
+    lines = (home / "box.log").read_text("utf-8").splitlines()
+    assert [each for each in lines if " info " not in each] == []  # Nothing of it is trouble.
 
 
 def test_the_document_has_a_row_for_each_generation_and_a_column_for_each_way() -> None:
