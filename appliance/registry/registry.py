@@ -115,7 +115,7 @@ class Registry:
         can_answer_here = request.door is Door.HTTP or self.blobs.can_send_inline
         if request.range_field is not None and can_answer_here:
             return await self.blobs.answer_body(request, repository, digest)
-        match self.blobs.choose(request, digest):
+        match self._choose(request, repository, digest):
             case Delivery.ORIGIN:
                 self.cache.books.tally.add(Count.DEFERRED)
                 return PassThrough()
@@ -127,6 +127,11 @@ class Registry:
                 status = 200 if delivery is Delivery.LOCATION else 307
                 location = self.blobs.location(request, delivery, repository, digest)
                 return Answer(status, {"Location": location})
+
+    def _choose(self, request: Request, repository: Repository, digest: Digest) -> Delivery:
+        if request.door is not Door.HTTP and self.cache.books.is_own(repository):
+            return Delivery.REDIRECT  # The box's check of itself tries the plain door, always.
+        return self.blobs.choose(request, digest)
 
     async def _answer_chunksums(
         self, request: Request, repository: Repository, digest: Digest

@@ -15,6 +15,7 @@ from appliance.protocol.manifest import MANIFEST_TYPE
 from appliance.registry.blobs import BlobRoutes
 from appliance.registry.registry import Registry
 from appliance.registry.requests import Answer, BlobAnswer, PassThrough, Request
+from appliance.upstream.builtin import BUILTIN
 from appliance.upstream.source import Refusal
 from tests.appliance.cache.pulling import (
     CONTENT,
@@ -633,3 +634,16 @@ async def test_who_signs_everything_asks_the_origin_for_what_is_not(
     assert (await answered(registry, BY_HTTPS)).status == status
     in_the_clear = replace(signed, door=Door.HTTP)
     assert (await answered(registry, in_the_clear)).status == status
+
+
+async def test_the_box_s_own_model_goes_by_the_plain_door_always(
+    registry: Registry, blobs: BlobRoutes, source: FakeSource
+) -> None:
+    """So that the self-check knows of that door, whoever is sent there."""
+    source.publish(BUILTIN, TINY_MANIFEST, CONTENT, b"")
+    own = f"/v2/{BUILTIN.repository}"
+    await answered(registry, replace(BY_HTTPS, target=f"{own}/manifests/{BUILTIN.target}"))
+    asked = replace(BY_HTTPS, target=f"{own}/blobs/{DIGEST}", user_agent="ollama-appliance/0.1.0")
+    for urls in Urls:
+        blobs.policy = DeliveryPolicy((0, 35, 2), urls=urls)
+        assert (await answered(registry, asked)).fields["Location"].startswith("http://")
