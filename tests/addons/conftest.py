@@ -112,13 +112,14 @@ def open_door(tmp_path: Path, leaf: Leaf, trusted: ssl.SSLContext, internet: Int
         resolve: Callable[[str], Awaitable[tuple[str, ...]]] = loopback,
         proxy: str | None = None,
         is_allowed: Callable[[str], bool] = lambda _: True,
+        names: frozenset[str] = frozenset({NAME}),
     ) -> AsyncIterator[Door]:
         leaves = [leaf]
         listener = open_listener(("127.0.0.1",), 0, key="tls.port")
         port = listener.sockets[0].getsockname()[1]
         async with open_shop(tmp_path / "state") as shop:
             route = OriginRoute(url, NAME, resolve, PSEUDONYM, proxy)
-            intercept = Intercept(frozenset({NAME}), lambda: leaves[-1], is_allowed)
+            intercept = Intercept(names, lambda: leaves[-1], is_allowed)
             async with Pumps(threads=1) as pumps:
                 inline = Inline(pumps)
                 addon = RegistryAddon(shop.registry, route, inline)

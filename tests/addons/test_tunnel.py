@@ -26,11 +26,13 @@ from appliance.web.app import make_app
 from appliance.web.bounds import Site
 from appliance.web.clear import ClearDoor
 from tests.addons.conftest import NAME, PSEUDONYM, Door, OpenDoor, loopback, request
+from tests.addons.test_intercept import anything
 from tests.appliance.web.conftest import Desk, facts_of
 from tests.fakes.corpus import AMBIGUOUS, GARBAGE, requests_of_any_kind
 from tests.fakes.wire import Answer, RawOrigin, Wire, dial
 
 LISTED = "ollama.com"
+OTHER = "blobs.home.arpa"  # Of ours, too.
 LAYER = bytes(range(256)) * 400
 
 
@@ -65,13 +67,15 @@ class Scene:
         return dial(self.port)
 
     @asynccontextmanager
-    async def connect(self, authority: str, tls: str | None = None) -> AsyncIterator[Wire]:
+    async def connect(
+        self, authority: str, tls: str | None = None, trusted: ssl.SSLContext | None = None
+    ) -> AsyncIterator[Wire]:
         """A tunnel to `authority`; with TLS for the name `tls` inside of it, by our CA."""
         async with self.dial() as wire:
             wire.send(connect(authority))
             assert await wire.reader.readuntil(b"\r\n\r\n") == tunnel._ESTABLISHED
             if tls is not None:
-                await wire.writer.start_tls(self.trusted, server_hostname=tls)
+                await wire.writer.start_tls(trusted or self.trusted, server_hostname=tls)
             yield wire
 
     async def still_serves(self) -> bool:
@@ -96,7 +100,7 @@ def open_scene(open_door: OpenDoor, trusted: ssl.SSLContext, tmp_path: Path) -> 
         port, http_port = (each.sockets[0].getsockname()[1] for each in (listener, clear))
         own: list[str] = []
         rules = ProxyRules(
-            opened=frozenset({NAME}),
+            opened=frozenset({NAME, OTHER}),
             tunnelled=(LISTED, "*.hf.co"),
             is_allowed=is_allowed,
             own_addresses=lambda: own,
@@ -104,7 +108,7 @@ def open_scene(open_door: OpenDoor, trusted: ssl.SSLContext, tmp_path: Path) -> 
             pseudonym=PSEUDONYM,
         )
         outlet = CountingOutlet(resolve)
-        async with open_door(url) as door, Pumps(threads=1) as pumps:
+        async with open_door(url, names=rules.opened) as door, Pumps(threads=1) as pumps:
             desk = Desk(door.shop.store, tmp_path / "password")
             app_parts = desk.parts(facts_of(door.shop, {}), ClearDoor(door.shop.registry, pumps))
             app = make_app(app_parts, is_allowed)
@@ -158,13 +162,14 @@ async def test_a_hello_that_does_not_wait_for_the_answer_is_not_lost(scene: Scen
         assert (await wire.reader.readexactly(2)) == b"\x16\x03"
 
 
-@pytest.mark.parametrize("name", ["ollama.com", "blobs.home.arpa", "google.com"])
+@pytest.mark.parametrize("name", [OTHER, LISTED, "google.com"])
 async def test_tls_inside_is_for_the_name_that_connect_said(scene: Scene, name: str) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        async with scene.connect(f"{NAME}:443", name):
+        async with scene.connect(f"{NAME}:443", name, anything()):
             pass
     await scene.door.settle()
-    assert await scene.still_serves()
+    async with scene.connect(f"{OTHER}:443", OTHER, anything()):
+        assert await scene.still_serves()
 
 
 async def test_a_request_inside_is_for_that_name_too(scene: Scene) -> None:
