@@ -3,6 +3,7 @@
 The table is the oracle: an emulated client that accepts more, or less, is no judge of the box.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +17,7 @@ from appliance.demo.bodies import BlobSender
 from appliance.demo.client import Client
 from appliance.demo.conversation import PullError
 from appliance.demo.credentials import DemoAuthority
-from appliance.demo.faults import Faults
+from appliance.demo.faults import BodyFault, Break, Faults
 from appliance.demo.habits import (
     BEFORE_0_3_1,
     BEFORE_0_3_7,
@@ -32,6 +33,7 @@ from appliance.demo.habits import (
 from appliance.demo.ledger import Ledger
 from appliance.demo.models import TENSOR_TYPE, DemoModel, assemble, blocks, write_blob
 from appliance.demo.names import NameServer
+from appliance.demo.outside import CDN_NAME, Outside
 from appliance.demo.rates import Line
 from appliance.demo.site import Site
 from appliance.protocol.routes import BlobPull, ManifestPull, parse_route
@@ -189,3 +191,74 @@ REFUSAL = (
     r"^http: no Location header in response$|^unexpected status code 200$"
     r"|^redirect target not allowed: "
 )
+
+
+@pytest.mark.parametrize(
+    ("habits", "stalls_before", "stall_seconds"),
+    [
+        pytest.param(BEFORE_0_3_1, False, 5, id="0.3.0"),
+        pytest.param(BEFORE_0_5_8, False, 5, id="0.5.7"),
+        pytest.param(BEFORE_0_32_2, False, 30, id="0.32.1"),
+        pytest.param(BEFORE_0_35_2, True, 30, id="0.35.1"),
+        pytest.param(NEWEST, True, 30, id="newest"),
+    ],
+)
+async def test_how_long_a_silence_is_borne_and_from_when(
+    outside: Outside, tmp_path: Path, habits: Habits, stall_seconds: float, *, stalls_before: bool
+) -> None:
+    """Silence before a part's first byte counts from 0.32.2 on; after it, it always did."""
+    assert habits.stall_seconds == stall_seconds
+    outside.names.zone[CDN_NAME] = (PUBLIC,)
+    surroundings = replace(outside.surroundings, routes={PUBLIC: outside.cdn.address})
+    ordinary, is_first = outside.cdn.answer, True
+
+    async def hesitate(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            await Line(None, 1000).open_transfer().wait(600)  # Longer than 30 seconds at pace 100.
+        return await ordinary(request)
+
+    outside.cdn.answer = hesitate
+    habits = replace(habits, pace=100)
+    slow_start = await pull(Client(tmp_path / "first", surroundings, habits))
+    assert sum(each.stalls for each in slow_start.blobs) == stalls_before
+    outside.faults.body = BodyFault(Break.STALL, after_bytes=20_000, times=1)
+    silent_later = await pull(Client(tmp_path / "later", surroundings, habits))
+    assert sum(each.stalls for each in silent_later.blobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("habits", "at_once"),
+    [
+        pytest.param(BEFORE_0_3_1, 64, id="0.3.0"),
+        pytest.param(BEFORE_0_3_7, 64, id="0.3.6"),
+        pytest.param(BEFORE_0_3_10, 16, id="0.3.9"),
+        pytest.param(NEWEST, 16, id="newest"),
+    ],
+)
+async def test_how_many_parts_are_asked_for_at_once(
+    outside: Outside, tmp_path: Path, model: DemoModel, habits: Habits, at_once: int
+) -> None:
+    outside.names.zone[CDN_NAME] = (PUBLIC,)
+    surroundings = replace(outside.surroundings, routes={PUBLIC: outside.cdn.address})
+    ordinary, gathered = outside.cdn.answer, asyncio.Event()
+    open_now = most = 0
+
+    async def gather(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        if open_now == at_once:
+            gathered.set()
+        await gathered.wait()
+        try:
+            return await ordinary(request)
+        finally:
+            open_now -= 1
+
+    outside.cdn.answer = gather
+    size_bytes = model.blobs[0].size_bytes // 128
+    habits = replace(habits, part_bytes_min=size_bytes, part_bytes_max=size_bytes, pace=0.1)
+    assert (await pull(Client(tmp_path / "client", surroundings, habits))).sha256_ok
+    assert most == at_once
