@@ -29,7 +29,9 @@ _TLS_HANDSHAKE = b"\x16\x03"  # A handshake record of any version (RFC 8446 §5.
 _HTTP1 = b"http/1.1"
 # AES-128 first: the bytes are public, and it costs a third less than AES-256.
 _CIPHERS = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-_OLD_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # Of TLS 1.2.
+_OLD_CIPHERS = (  # Of TLS 1.2, for our elliptic key.
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305"
+)
 # OpenSSL's SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name: with it, each
 # call seals one record.
 _PARTIAL_WRITE = 1

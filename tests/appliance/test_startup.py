@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mitmproxy.proxy.layers.http import HttpStream
 
 from appliance import startup
 from appliance.certs import AuthorityDamagedError, AuthorityNamesError
@@ -237,3 +238,15 @@ async def test_what_it_tells_of_itself_is_so(state: Path, said: list[str]) -> No
         )
         assert facts.addresses() == ("127.0.0.1",)
         assert facts.ca_pem == (state / "ca" / "ca.pem").read_bytes()
+
+
+async def test_a_mitmproxy_that_cannot_send_bodies_costs_only_those(
+    state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HttpStream, "check_killed", None)
+    async with AsyncExitStack() as stack:
+        box = await start(stack, make_config(state), said.append)
+        assert not box.engine.registry.blobs.can_send_inline
+        check = box.checkup.checks()["inline"]
+    assert (check.is_ok, "only by redirect" in check.detail) == (False, True)
+    assert any(each == f"note: {check.detail}" for each in said)
