@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from appliance.announce.link import Link, open_socket
 from appliance.announce.standing import hold_standing
 from appliance.policy.addresses import Addresses
 from appliance.policy.blob_addresses import choose_announced
-from appliance.upstream.builtin import BUILTIN
+from appliance.store.store import open_store
+from tests.appliance.store.samples import CONTENT, LATEST, manifest_of, store_blob, tag_of
 from tests.namespaces import Machine, cable
 from tests.programs import program
 
@@ -56,8 +58,8 @@ class Wire:
 
     def location(self, user_agent: str, dialled: str) -> tuple[str, str]:
         """Where the client is sent for a blob; and the blob's digest."""
-        base = f"https://{REGISTRY}/v2/{BUILTIN.repository}"
-        manifest = json.loads(self.curl(user_agent, dialled, f"{base}/manifests/{BUILTIN.target}"))
+        base = f"https://{REGISTRY}/v2/{LATEST.repository}"
+        manifest = json.loads(self.curl(user_agent, dialled, f"{base}/manifests/{LATEST.target}"))
         digest = manifest["layers"][0]["digest"]
         told = ("--output", os.devnull, "--write-out", "%{redirect_url}")
         return self.curl(user_agent, dialled, *told, f"{base}/blobs/{digest}").decode(), digest
@@ -70,10 +72,26 @@ class Wire:
         return f"sha256:{sha256(body).hexdigest()}" == digest
 
 
+def keep_model(state: Path) -> None:
+    """Put a model into the store, just checked, as curl asks for it."""
+    content = manifest_of(CONTENT)
+    tag = tag_of(content, accept="*/*", stored_at=time.time())
+    with open_store(state) as store:
+        store_blob(store, CONTENT)
+        asyncio.run(store.write_manifest(tag, content))
+
+
 @contextmanager
 def running(box: Machine, client: Machine, state: Path, **keys: str) -> Iterator[Wire]:
-    """A box on its proper ports, ready. It has no Internet, and needs none for its own model."""
-    keys = {"BOX_STATE_DIR": str(state), "CACHE_OFFLINE": "true", "DNS_UPSTREAM": "10.9.9.1"} | keys
+    """A box on its proper ports, ready, that holds one model. It has no Internet."""
+    keep_model(state)
+    keys = {
+        "BOX_STATE_DIR": str(state),
+        "CACHE_OFFLINE": "true",
+        "CACHE_FRESH_SECONDS": "3600",
+        "DNS_UPSTREAM": "10.9.9.1",
+        **keys,
+    }
     environ = os.environ | {f"OLLAMA_APPLIANCE_{key}": value for key, value in keys.items()}
     command = box.command(sys.executable, "-m", "appliance", "--config", os.devnull, "run")
     with subprocess.Popen(
@@ -136,7 +154,8 @@ async def test_an_announced_address_serves_a_client_that_has_no_ipv6_of_its_own(
     address = choose_announced(Addresses(), b"s" * 32)
     box.type("ip", "address", "add", f"{address}/128", "dev", box.interface)
     with ExitStack() as stack:
-        wire = stack.enter_context(running(box, client, tmp_path, BLOBS_ANNOUNCE="true"))
+        running_box = running(box, client, tmp_path, BLOBS_ANNOUNCE="true")
+        wire = await asyncio.to_thread(stack.enter_context, running_box)
         assert wire.look_up(BLOBS, "AAAA") == [address]
         assert wire.look_up(REGISTRY, "A") == [BOX]
         assert BLOBS not in wire.location(NEWEST, BOX)[0]  # It is not announced yet.
