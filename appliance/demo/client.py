@@ -76,7 +76,7 @@ class Client:
         self._directory = directory
         self._habits = habits or Habits()
         self._surroundings = surroundings
-        self._dialer = Dialer(surroundings, self._habits.pace)
+        self._dialer = Dialer(surroundings)
         self._identity = identity
         self._originals = originals or {}
         self._lifeline = Lifeline()
@@ -136,7 +136,7 @@ class Client:
         dialer = self._dialer
         if not self._habits.is_newest:  # Until then this path looks at no proxy.
             around = replace(self._surroundings, https_proxy=None)
-            dialer = Dialer(around, self._habits.pace)
+            dialer = Dialer(around)
         targets = Targets(dialer, self._habits, base)
         return TensorPull(
             base, self._path_of, dialer, targets, self._habits, self._lifeline, progress

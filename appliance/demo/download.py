@@ -135,7 +135,7 @@ class Download:
                 self._means, fields=self._conversation.part_fields(), minds_status=True
             )
             return self._url
-        deadline = time.monotonic() + self._habits.paced(DIRECT_URL_SECONDS)
+        deadline = time.monotonic() + self._habits.watched(DIRECT_URL_SECONDS)
         number = 0
         while True:
             try:

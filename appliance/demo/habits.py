@@ -14,6 +14,8 @@ OLD_TENSORS_AT_ONCE = 64
 TRIES_MAX = 6
 STALL_SECONDS = 30.0
 DIRECT_URL_SECONDS = 30.0
+# However fast the pace: with less patience, a busy machine is taken for one that fell silent.
+WATCH_SECONDS_MIN = 1.0
 CHUNKED_FROM_BYTES = 64 * 1024 * 1024  # Smaller blobs of client2 are a single chunk.
 RESUMED_FROM_BYTES = 64 * 1024 * 1024  # Less of a tensor is thrown away.
 
@@ -33,7 +35,8 @@ class Habits:
     the registry itself for every part. `stays_on_host` means that only a blob's GET may be
     redirected to another host. `is_newest` means the releases that refuse a blob URL on a private
     address or in the clear, and a HEAD without length. `has_chunksums` is the experiment `client2`,
-    another client altogether. `pace` divides every timer, and shrinks nothing else.
+    another client altogether. `pace` divides every timer but those of dialling, and shrinks nothing
+    else; what judges the other side keeps WATCH_SECONDS_MIN.
     """
 
     version: str = "0.33.0"
@@ -59,6 +62,10 @@ class Habits:
     def paced(self, seconds: float) -> float:
         """The time that `seconds` of the real client's take here."""
         return seconds / self.pace
+
+    def watched(self, seconds: float) -> float:
+        """How long the other side has, where the real client gives it `seconds`."""
+        return max(self.paced(seconds), min(seconds, WATCH_SECONDS_MIN))
 
 
 NEWEST = Habits(version="0.36.0", stays_on_host=True, is_newest=True)

@@ -171,7 +171,7 @@ class TensorPull:
         """Until when the next bytes must come; each read of them has as long anew."""
         if not self._habits.is_newest:
             return None
-        return time.monotonic() + self._habits.paced(STALL_SECONDS)
+        return time.monotonic() + self._habits.watched(STALL_SECONDS)
 
 
 class _Body:

@@ -48,7 +48,7 @@ class Means:
 
     @property
     def stall_seconds(self) -> float:
-        return self.habits.paced(self.habits.stall_seconds)
+        return self.habits.watched(self.habits.stall_seconds)
 
 
 def fetch_part(url: Url, part: Part, deposit: Deposit, tally: Tally, means: Means) -> None:

@@ -119,9 +119,8 @@ def _receive_counted(response: http.client.HTTPResponse, view: memoryview) -> in
 class Dialer:
     """Opens connections as one machine can: its DNS, its routes, its trusted CA."""
 
-    def __init__(self, surroundings: Surroundings, pace: float = 1.0) -> None:
+    def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
-        self._pace = pace
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -189,12 +188,12 @@ class Dialer:
 
     def _connect(self, address: str, port: int) -> socket.socket:
         near = self._surroundings.routes.get(address, address)
-        return socket.create_connection((near, port), timeout=DIAL_SECONDS / self._pace)
+        return socket.create_connection((near, port), timeout=DIAL_SECONDS)
 
     def _secure(self, plain: socket.socket, url: Url) -> socket.socket:
         if url.scheme == "http":
             return plain
-        plain.settimeout(HANDSHAKE_SECONDS / self._pace)
+        plain.settimeout(HANDSHAKE_SECONDS)
         try:
             return self._tls.wrap_socket(
                 plain, server_hostname=url.hostname, suppress_ragged_eofs=False

@@ -216,7 +216,7 @@ async def test_how_long_a_silence_is_borne_and_from_when(
         nonlocal is_first
         if is_first:
             is_first = False
-            await Line(None, 1000).open_transfer().wait(600)  # Longer than 30 seconds at pace 100.
+            await Line(None, 1000).open_transfer().wait(1600)  # Longer than any of them waits here.
         return await ordinary(request)
 
     outside.cdn.answer = hesitate

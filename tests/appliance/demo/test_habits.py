@@ -29,6 +29,9 @@ def test_not_public(address: str) -> None:
 
 def test_pace_divides_every_timer() -> None:
     assert Habits(pace=10).paced(30) == 3
+    assert Habits(pace=10).watched(30) == 3
+    assert Habits(pace=1000).watched(30) == 1  # A busy machine is not silent.
+    assert Habits(pace=1000).watched(0.5) == 0.5
 
 
 def test_releases_differ() -> None:
