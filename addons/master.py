@@ -17,6 +17,7 @@ from addons.inline import Inline
 from addons.intercept import Intercept
 from addons.registry import RegistryAddon
 from addons.report import Report
+from appliance.policy.turnstile import Turnstile
 from appliance.protocol.heads import IDLE_SECONDS_MAX
 
 BACKLOG = 1024  # asyncio's own default of 100 drops a classroom that starts at once.
@@ -35,6 +36,7 @@ class Proxy:
         intercept: Intercept,
         registry: RegistryAddon,
         inline: Inline,
+        turnstile: Turnstile,
         *,
         trusted_roots: str,
     ) -> None:
@@ -45,6 +47,7 @@ class Proxy:
         check_internals()
         responses.install()
         self._sockets = sockets
+        self._turnstile = turnstile
         self._passages = registry.passages
         self._addons = (core.Core(), intercept, registry, inline, Report())
         self._trusted_roots = trusted_roots
@@ -66,12 +69,23 @@ class Proxy:
         )
         # Not `Master.run`: it would make every task of the whole loop an eager one.
         await self._master.running()
-        instance = self._make_instance()
+        self._instance = self._make_instance()
         self._servers = [
-            await asyncio.start_server(instance.handle_stream, sock=each, backlog=BACKLOG)
+            await asyncio.start_server(self._meet, sock=each, backlog=BACKLOG)
             for each in self._sockets
         ]
         return self
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername")
+        address = peer[0] if peer else ""
+        if not self._turnstile.enter(address):
+            writer.transport.abort()
+            return
+        try:
+            await self._instance.handle_stream(reader, writer)
+        finally:
+            self._turnstile.leave(address)
 
     async def take(
         self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -22,6 +22,7 @@ import h11
 from addons.master import BACKLOG, Proxy
 from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.tunnels import Open, Refuse, Tunnel, choose_way, read_own_target
+from appliance.policy.turnstile import Turnstile
 from appliance.protocol.errors import (
     BadGateway,
     Denied,
@@ -60,7 +61,7 @@ class ProxyRules:
     """Who may ask for what. `opened` are the names of ours, `tunnelled` is `proxy.tunnel`.
 
     `own_addresses` and `http_ports` are where the box's own blob URLs lead. `pseudonym` is what
-    the box signs `Via` with.
+    the box signs `Via` with. `turnstile` counts all doors' connections.
     """
 
     opened: frozenset[str]
@@ -69,6 +70,7 @@ class ProxyRules:
     own_addresses: Callable[[], Collection[str]]
     http_ports: frozenset[int]
     pseudonym: str
+    turnstile: Turnstile
 
 
 class ProxyDoor:
@@ -114,6 +116,16 @@ class ProxyDoor:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address = _read_address(Streams(reader, writer), "peername")
+        if not self._rules.turnstile.enter(address):
+            writer.transport.abort()
+            return
+        try:
+            await self._serve(reader, writer)
+        finally:
+            self._rules.turnstile.leave(address)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._own.add(task)

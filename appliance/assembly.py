@@ -18,11 +18,13 @@ from appliance.cache.accounts import Uncounted
 from appliance.cache.pulls import Cache
 from appliance.certs import Authority, Leaf
 from appliance.config import Config
+from appliance.descriptors import raise_descriptor_limit
 from appliance.dns.settings import Settings
 from appliance.policy.addresses import Addresses, parse_system_servers
 from appliance.policy.blob_addresses import BlobPlace, choose_announced
 from appliance.policy.delivery import DeliveryPolicy, Fallback, Urls
 from appliance.policy.eviction import Budget
+from appliance.policy.turnstile import Turnstile, choose_connections_max
 from appliance.protocol.reference import Repository
 from appliance.registry.blobs import BlobRoutes
 from appliance.registry.registry import Registry
@@ -35,6 +37,7 @@ from appliance.upstream.offline import OfflineSource
 from appliance.upstream.origin import Origin
 from appliance.upstream.resolver import Resolver
 from appliance.upstream.source import Source
+from appliance.web.bounds import Admission
 
 USER_AGENT = f"ollama-appliance/{__version__}"
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -173,8 +176,20 @@ def names_of(config: Config) -> frozenset[str]:
     return frozenset({config.origin.name, config.blobs.host})
 
 
+def make_admission(surroundings: Surroundings) -> Admission:
+    """Whose connections the doors take, and how many: as many as files may be open."""
+
+    connections_max = choose_connections_max(raise_descriptor_limit())
+    turnstile = Turnstile(surroundings.is_own, connections_max=connections_max)
+    return Admission(surroundings.is_allowed, turnstile)
+
+
 def make_proxy_rules(
-    config: Config, surroundings: Surroundings, http_ports: frozenset[int], pseudonym: str
+    config: Config,
+    surroundings: Surroundings,
+    admission: Admission,
+    http_ports: frozenset[int],
+    pseudonym: str,
 ) -> ProxyRules:
     """Who may ask the proxy door for what; `http_ports` are those of the door in the clear."""
 
@@ -184,10 +199,11 @@ def make_proxy_rules(
     return ProxyRules(
         opened=names_of(config),
         tunnelled=config.proxy.tunnel,
-        is_allowed=surroundings.is_allowed,
+        is_allowed=admission.is_allowed,
         own_addresses=own_addresses,
         http_ports=http_ports,
         pseudonym=pseudonym,
+        turnstile=admission.turnstile,
     )
 
 
@@ -212,6 +228,7 @@ def make_dns_settings(
         is_blob_host_published=place.is_published,
         allow=surroundings.networks(),
         ttl_seconds=config.dns.ttl_seconds,
+        questions_per_minute=config.dns.questions_per_minute,
     )
 
 

@@ -118,6 +118,12 @@ class Dns:
         doc="How long clients may remember an answer of ours.",
         reason="When the box fails, clients find the true registry after this long and no later.",
     )
+    questions_per_minute: int = key(
+        1000,
+        number(10, 1_000_000),
+        doc="How many questions a client may have sent on; the router may have 16 times as many.",
+        reason="A device gone wild must not take DNS from the rest. Raise it if a Pi-hole asks us.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from appliance.announce.standing import why_silent
 from appliance.assembly import (
     LeafKeeper,
     find_roots,
+    make_admission,
     make_blob_place,
     make_cache,
     make_dns_settings,
@@ -360,10 +361,10 @@ def _make_web(box: Box) -> Parts:
 
 async def _open_doors(stack: AsyncExitStack, box: Box) -> None:
     ground, engine, config = box.ground, box.engine, box.ground.config
-    is_allowed = ground.surroundings.is_allowed
-    app = make_app(_make_web(box), is_allowed)
+    admission = make_admission(ground.surroundings)
+    app = make_app(_make_web(box))
     sockets = [each for listener in ground.web for each in listener.sockets]
-    site = await stack.enter_async_context(Site(app, sockets))
+    site = await stack.enter_async_context(Site(app, sockets, admission))
     route = OriginRoute(
         config.origin.url,
         config.origin.name,
@@ -375,15 +376,16 @@ async def _open_doors(stack: AsyncExitStack, box: Box) -> None:
     proxy = await stack.enter_async_context(
         Proxy(
             ground.tls.sockets,
-            Intercept(names_of(config), ground.leaf.current, is_allowed),
+            Intercept(names_of(config), ground.leaf.current, admission.is_allowed),
             RegistryAddon(engine.registry, route, inline),
             inline,
+            admission.turnstile,
             trusted_roots=find_roots(config),
         )
     )
     if ground.proxy is not None:
         ports = frozenset(listener.port for listener in ground.web)
-        rules = make_proxy_rules(config, ground.surroundings, ports, engine.pseudonym)
+        rules = make_proxy_rules(config, ground.surroundings, admission, ports, engine.pseudonym)
         outlet = Outlet(engine.resolver.resolve, config.origin.proxy)
         await stack.enter_async_context(
             ProxyDoor(ground.proxy.sockets, rules, outlet, proxy, site.take)

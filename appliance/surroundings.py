@@ -50,9 +50,17 @@ class Surroundings:
         """Whether a client at `address` may use the box; the box itself always may."""
         self._look()
         try:
-            return is_allowed(address, self._networks) or str(parse_address(address)) in self._own
+            return is_allowed(address, self._networks) or self.is_own(address)
         except ValueError:
             return False  # No address at all: the socket is gone.
+
+    def is_own(self, address: str) -> bool:
+        """Whether `address` is this machine's."""
+        self._look()
+        try:
+            return str(parse_address(address)) in self._own
+        except ValueError:
+            return False
 
     def networks(self) -> tuple[str, ...]:
         """The networks that may use the box, its own addresses included, as text."""

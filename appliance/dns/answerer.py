@@ -7,7 +7,7 @@ remembered by the query's bytes, for pulls ask the same few questions over and o
 change a reply drops them all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from time import monotonic
@@ -97,7 +97,7 @@ class Answerer:
         self._own: frozenset[str] = frozenset()
         self._allowed: tuple[Network, ...] = self._configured
         self._clients: dict[str, bool] = {}
-        self._quota = Quota()
+        self._quota = Quota(settings.questions_per_minute)
         self._replies: dict[tuple[str, bytes], _Reply] = {}
         choose_addresses("127.0.0.1", (), settings.box_address)
 
@@ -108,6 +108,10 @@ class Answerer:
         self._allowed = self._configured or local_networks(interfaces)
         self._clients.clear()
         self._replies.clear()
+
+    def learn_routers(self, addresses: Iterable[str]) -> None:
+        """Take note of who asks for others, too: they may ask more."""
+        self._quota.routers = frozenset(str(parse_address(each)) for each in addresses)
 
     def learn_beat(self, beat: Beat) -> None:
         """Take note of how the box is now."""
@@ -135,6 +139,8 @@ class Answerer:
             self._was_open = not self._was_open
             self._replies.clear()
         outcome = self._replies.get((local, packet[2:])) or self._answer(packet, local)
+        if isinstance(outcome, Forwarded) and not self._quota.take(client, self._clock()):
+            return self._render(outcome.query, Refuse())
         if not isinstance(outcome, _Reply):
             return outcome
         if outcome.is_box:
@@ -188,4 +194,4 @@ class Answerer:
             if len(self._clients) >= CLIENTS_MAX:
                 self._clients.clear()
             is_local = self._clients[client] = is_allowed(client, self._allowed)
-        return is_local and self._quota.take(client, self._clock())
+        return is_local

@@ -30,7 +30,7 @@ from appliance.dns.settings import (
     parse_settings,
     parse_word,
 )
-from appliance.interfaces import read_interfaces
+from appliance.interfaces import read_gateways, read_interfaces
 from appliance.policy.addresses import Interface, parse_address
 
 RESCAN_SECONDS = 10.0  # An address that a lease or a plugged cable brought is answered at soon.
@@ -84,6 +84,8 @@ class Child:
         """Follow the machine's addresses, and say so where that changed anything."""
         interfaces = read_interfaces()
         self._answerer.learn_interfaces(interfaces)
+        resolvers = (host for host, _ in self._settings.upstream)
+        self._answerer.learn_routers((*read_gateways().values(), *resolvers))
         await self._server.listen_at(choose_listening(self._settings.listen, interfaces))
         ours = _ours(interfaces, self._server.listening)
         self._forwarder.servers = tuple(

@@ -98,7 +98,7 @@ class DnsServer:
         self, forwarded: Forwarded, client: tuple[str, int], door: "_Datagrams"
     ) -> None:
         reply = await self._forwarder.forward(
-            forwarded.query, is_tcp=False, is_brief=forwarded.is_brief
+            forwarded.query, client[0], is_tcp=False, is_brief=forwarded.is_brief
         )
         door.send(reply, client)
 
@@ -142,7 +142,7 @@ class DnsServer:
         outcome = self._answerer.answer(packet, client, address)
         if isinstance(outcome, Forwarded):
             return await self._forwarder.forward(
-                outcome.query, is_tcp=True, is_brief=outcome.is_brief
+                outcome.query, client, is_tcp=True, is_brief=outcome.is_brief
             )
         return outcome
 

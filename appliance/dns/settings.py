@@ -39,6 +39,8 @@ class Settings:
     truth: tuple[str, ...] = ()
     """The origin's addresses as last known, until a beat says better."""
     ttl_seconds: int = 30
+    questions_per_minute: int = 1000
+    """How many a client may have forwarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def parse_settings(line: bytes) -> Settings:
         allow=_texts(document["allow"]),
         truth=_texts(document["truth"]),
         ttl_seconds=_number(document["ttl_seconds"], maximum=2**31 - 1),
+        questions_per_minute=_number(document["questions_per_minute"], maximum=2**31 - 1),
     )
 
 

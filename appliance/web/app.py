@@ -1,14 +1,13 @@
 """The side server's routes, as one list, and who may ask."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import HttpVersion10, HttpVersion11, web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
-from appliance.protocol.errors import Denied, Unavailable, Verdict
+from appliance.protocol.errors import Unavailable, Verdict
 from appliance.web.access import Access
 from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
@@ -34,9 +33,9 @@ class Parts:
     deeds: Deeds
 
 
-def make_app(parts: Parts, is_allowed: Callable[[str], bool]) -> web.Application:
-    """Put the routes together. `is_allowed` tells whether an address may use the box."""
-    app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX, middlewares=[_make_gate(is_allowed)])
+def make_app(parts: Parts) -> web.Application:
+    """Put the routes together."""
+    app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX, middlewares=[_gate])
     for route in make_routes(parts):
         add = app.router.add_get if route.method == "GET" else partial(_add, app, route.method)
         add(route.path, parts.access.guard(route))
@@ -69,25 +68,20 @@ def make_routes(parts: Parts) -> tuple[Route, ...]:
     )
 
 
-def _make_gate(is_allowed: Callable[[str], bool]) -> Middleware:
-    @web.middleware
-    async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.version not in (HttpVersion10, HttpVersion11):
-            request.protocol.force_close()  # aiohttp would answer in a version that it cannot.
-            raise ConnectionResetError("neither HTTP/1.0 nor HTTP/1.1")
-        if not is_allowed(request.remote or ""):
-            return _refuse(Denied("this box serves its own network: see access.allow"))
-        try:
-            return await handler(request)
-        except (web.HTTPException, ConnectionError):
-            raise  # An answer, and a client that is gone.
-        except Exception:  # noqa: BLE001  # The last door: it is logged, and never shown.
-            _log.exception("%s %s failed", request.method, request.path)
-            if request.writer.output_size:
-                raise ConnectionResetError("too late for another answer") from None
-            return _refuse(Unavailable("this box failed at this request: see its log"))
-
-    return gate
+@web.middleware
+async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.version not in (HttpVersion10, HttpVersion11):
+        request.protocol.force_close()  # aiohttp would answer in a version that it cannot.
+        raise ConnectionResetError("neither HTTP/1.0 nor HTTP/1.1")
+    try:
+        return await handler(request)
+    except (web.HTTPException, ConnectionError):
+        raise  # An answer, and a client that is gone.
+    except Exception:  # noqa: BLE001  # The last door: it is logged, and never shown.
+        _log.exception("%s %s failed", request.method, request.path)
+        if request.writer.output_size:
+            raise ConnectionResetError("too late for another answer") from None
+        return _refuse(Unavailable("this box failed at this request: see its log"))
 
 
 def _refuse(verdict: Verdict) -> web.Response:

@@ -20,6 +20,7 @@ from addons.registry import RegistryAddon
 from appliance.certs import Authority, Leaf, open_authority
 from appliance.delivery.pump import Pumps
 from appliance.listeners import open_listener
+from appliance.policy.turnstile import Turnstile
 from tests.fakes.registry import Shop, open_shop
 from tests.fakes.wire import Wire, dial
 
@@ -113,6 +114,7 @@ def open_door(tmp_path: Path, leaf: Leaf, trusted: ssl.SSLContext, internet: Int
         proxy: str | None = None,
         is_allowed: Callable[[str], bool] = lambda _: True,
         names: frozenset[str] = frozenset({NAME}),
+        turnstile: Turnstile | None = None,
     ) -> AsyncIterator[Door]:
         leaves = [leaf]
         listener = open_listener(("127.0.0.1",), 0, key="tls.port")
@@ -124,7 +126,12 @@ def open_door(tmp_path: Path, leaf: Leaf, trusted: ssl.SSLContext, internet: Int
                 inline = Inline(pumps)
                 addon = RegistryAddon(shop.registry, route, inline)
                 async with Proxy(
-                    listener.sockets, intercept, addon, inline, trusted_roots=internet.roots
+                    listener.sockets,
+                    intercept,
+                    addon,
+                    inline,
+                    turnstile or Turnstile(lambda _: False),
+                    trusted_roots=internet.roots,
                 ) as running:
                     yield Door(running, shop, port, trusted, leaves)
 

@@ -9,6 +9,7 @@ import pytest
 
 from addons import intercept
 from appliance.certs import Authority
+from appliance.policy.turnstile import Turnstile
 from tests.addons.conftest import NAME, Door, OpenDoor, request
 from tests.fakes.wire import RawOrigin, dial
 
@@ -123,6 +124,20 @@ async def test_a_client_from_elsewhere_is_closed_at_once(open_door: OpenDoor) ->
         async with dial(door.port) as wire:
             assert await wire.rest() == b""
         await door.settle()
+
+
+async def test_one_connection_too_many_is_closed_and_the_others_go_on(open_door: OpenDoor) -> None:
+    turnstile = Turnstile(lambda _: False, connections_max=8)
+    async with open_door(turnstile=turnstile) as door:
+        async with door.dial() as first, door.dial() as second:
+            assert (await first.ask(request("GET", "/v2/"))).status == 200
+            assert (await second.ask(request("GET", "/v2/"))).status == 200
+            async with dial(door.port) as third:
+                assert await third.rest() == b""
+            assert (await first.ask(request("GET", "/v2/"))).status == 200
+        await door.settle()
+        assert await door.still_serves()
+    assert turnstile.connection_count == 0
 
 
 async def test_a_rule_that_cannot_be_told_lets_nobody_in(open_door: OpenDoor) -> None:

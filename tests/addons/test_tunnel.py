@@ -18,12 +18,13 @@ from addons.tunnel import ProxyDoor, ProxyRules
 from appliance.delivery.pump import Pumps
 from appliance.listeners import open_listener
 from appliance.policy.addresses import AddressRefusedError
+from appliance.policy.turnstile import Turnstile
 from appliance.protocol.heads import HEAD_SIZE_BYTES_MAX
 from appliance.registry.registry import Registry
 from appliance.upstream.dialling import Resolve
 from appliance.upstream.tunnel import Outlet, Streams
 from appliance.web.app import make_app
-from appliance.web.bounds import Site
+from appliance.web.bounds import Admission, Site
 from appliance.web.clear import ClearDoor
 from tests.addons.conftest import NAME, PSEUDONYM, Door, OpenDoor, loopback, request
 from tests.addons.test_intercept import anything
@@ -94,7 +95,9 @@ def open_scene(open_door: OpenDoor, trusted: ssl.SSLContext, tmp_path: Path) -> 
         *,
         is_allowed: Callable[[str], bool] = lambda _: True,
         resolve: Resolve = loopback,
+        turnstile: Turnstile | None = None,
     ) -> AsyncIterator[Scene]:
+        turnstile = turnstile or Turnstile(lambda _: False)
         clear = open_listener(("127.0.0.1",), 0, key="web.ports")
         listener = open_listener(("127.0.0.1",), 0, key="proxy.port")
         port, http_port = (each.sockets[0].getsockname()[1] for each in (listener, clear))
@@ -106,14 +109,16 @@ def open_scene(open_door: OpenDoor, trusted: ssl.SSLContext, tmp_path: Path) -> 
             own_addresses=lambda: own,
             http_ports=frozenset({http_port}),
             pseudonym=PSEUDONYM,
+            turnstile=turnstile,
         )
         outlet = CountingOutlet(resolve)
         async with open_door(url, names=rules.opened) as door, Pumps(threads=1) as pumps:
             desk = Desk(door.shop.store, tmp_path / "password")
             app_parts = desk.parts(facts_of(door.shop, {}), ClearDoor(door.shop.registry, pumps))
-            app = make_app(app_parts, is_allowed)
+            app = make_app(app_parts)
+            admission = Admission(is_allowed, turnstile)
             async with (
-                Site(app, clear.sockets) as site,
+                Site(app, clear.sockets, admission) as site,
                 ProxyDoor(listener.sockets, rules, outlet, door.proxy, site.take) as proxy_door,
             ):
                 yield Scene(door, outlet, proxy_door, port, http_port, trusted, own)
@@ -317,6 +322,20 @@ async def test_a_request_of_this_box_s_own_is_a_loop(scene: Scene) -> None:
 async def test_a_client_from_elsewhere_is_closed_at_once(open_scene: OpenScene) -> None:
     async with open_scene(is_allowed=lambda _: False) as scene, scene.dial() as wire:
         assert await wire.rest() == b""
+
+
+async def test_one_connection_too_many_is_closed_and_the_others_go_on(
+    open_scene: OpenScene,
+) -> None:
+    turnstile = Turnstile(lambda _: False, connections_max=8)
+    async with open_scene(turnstile=turnstile) as scene:
+        async with scene.connect(f"{NAME}:443", NAME) as first, scene.dial():
+            async with scene.dial() as third:
+                assert await third.rest() == b""
+            assert (await first.ask(request("GET", "/v2/"))).status == 200
+        await scene.door.settle()
+        assert await scene.still_serves()
+    assert turnstile.connection_count == 0
 
 
 async def test_a_rule_that_cannot_be_told_lets_nobody_in(open_scene: OpenScene) -> None:

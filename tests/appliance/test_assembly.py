@@ -15,6 +15,7 @@ from appliance.assembly import (
     LeafKeeper,
     choose_source,
     find_roots,
+    make_admission,
     make_blob_place,
     make_cache,
     make_dns_settings,
@@ -204,13 +205,16 @@ def test_the_proxy_door_opens_both_names_of_ours_and_knows_its_own_addresses(
 ) -> None:
     config = make_config(tmp_path, PROXY_TUNNEL="a.example,*.b.example", BOX_ADDRESS="192.0.2.9")
     surroundings = Surroundings(lambda: LAN, allow=(), configured="192.0.2.9")
-    rules = make_proxy_rules(config, surroundings, frozenset({80}), "box")
+    admission = make_admission(surroundings)
+    rules = make_proxy_rules(config, surroundings, admission, frozenset({80}), "box")
     assert rules.opened == frozenset(NAMES)
     assert rules.tunnelled == ("a.example", "*.b.example")
     assert set(rules.own_addresses()) == {"127.0.0.1", "192.168.1.5", "192.0.2.9"}
     assert (rules.http_ports, rules.pseudonym) == (frozenset({80}), "box")
     assert rules.is_allowed("192.168.1.77")
     assert not rules.is_allowed("203.0.113.1")
+    assert rules.turnstile is admission.turnstile
+    assert rules.turnstile.connections_max > 0
 
 
 def test_a_leaf_is_renewed_when_it_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from appliance.dns import answerer as answerer_module
 from appliance.dns.answerer import SILENCE_SECONDS, USE_SECONDS, Answerer, Forwarded
-from appliance.dns.quota import QUESTIONS_PER_MINUTE
 from appliance.dns.settings import Beat, Settings
 from appliance.policy.addresses import Interface
 from tests.appliance.dns.questions import BLOBS, REGISTRY, packet, records
@@ -224,12 +223,27 @@ def test_a_configured_rule_replaces_the_local_networks() -> None:
     assert bench.ask(REGISTRY, client=CLIENT) == ["rcode 5"]
 
 
-def test_a_client_that_asks_too_much_is_refused_and_others_are_not() -> None:
-    bench = Bench()
-    for _ in range(QUESTIONS_PER_MINUTE):
+def test_a_client_that_has_too_much_forwarded_is_refused_and_others_are_not() -> None:
+    bench = Bench(replace(SETTINGS, questions_per_minute=20))
+    packets = [packet("www.lan") for _ in range(21)]
+    outcomes = [bench.answerer.answer(each, CLIENT, LOCAL) for each in packets]
+    assert all(isinstance(each, Forwarded) for each in outcomes[:20])
+    assert records(outcomes[20]) == ["rcode 5"]
+    other = bench.answerer.answer(packets[0], "192.168.1.78", LOCAL)
+    assert isinstance(other, Forwarded)
+
+
+def test_what_is_ours_is_answered_however_often_it_is_asked() -> None:
+    bench = Bench(replace(SETTINGS, questions_per_minute=20))
+    for _ in range(100):
         assert bench.ask(REGISTRY) == ["192.168.1.5"]
-    assert bench.ask(REGISTRY) == ["rcode 5"]
-    assert bench.ask(REGISTRY, client="192.168.1.78") == ["192.168.1.5"]
+
+
+def test_a_router_asks_for_everybody_behind_it() -> None:
+    bench = Bench(replace(SETTINGS, questions_per_minute=20))
+    bench.answerer.learn_routers(["192.168.1.1", "fe80::1%eth0"])
+    for _ in range(100):
+        assert isinstance(bench.answerer.answer(packet("www.lan"), "192.168.1.1", LOCAL), Forwarded)
 
 
 @pytest.mark.parametrize("client", [CLIENT, "1.1.1.1"])

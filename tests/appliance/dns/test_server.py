@@ -10,6 +10,7 @@ from ipaddress import ip_interface
 
 import pytest
 
+from appliance.dns import forwarder as forwarder_module
 from appliance.dns import server as server_module
 from appliance.dns.answerer import Answerer
 from appliance.dns.forwarder import Forwarder
@@ -207,3 +208,16 @@ async def test_an_error_of_the_one_inside_comes_out_as_it_is() -> None:
     with pytest.raises(KeyError):
         async with running():
             raise KeyError
+
+
+async def test_two_boxes_that_ask_each_other_say_so_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without waiting for a try to end: that would take longer than a test may."""
+    monkeypatch.setattr(forwarder_module, "TRY_SECONDS", 600.0)
+    async with running() as first, running() as second:
+        first._forwarder.servers, second._forwarder.servers = (at(second),), (at(first),)
+        for name in ("www.lan", "WWW.lan", "other.lan"):
+            assert records(await by_udp(at(first), packet(name))) == ["rcode 2"]
+        assert records((await by_tcp(at(first), packet("www.lan")))[0]) == ["rcode 2"]
+        assert await gives(["192.168.1.5"], at(first), REGISTRY)

@@ -14,13 +14,14 @@ from appliance.delivery.pump import Pumps
 from appliance.listeners import open_listener
 from appliance.policy.health import Check
 from appliance.policy.roles import Role
+from appliance.policy.turnstile import Turnstile
 from appliance.store.store import Store
 from appliance.token_desk import make_tokens
 from appliance.tokens import Tokens
 from appliance.upkeep import Upkeep
 from appliance.web.access import Access
 from appliance.web.app import Parts, make_app
-from appliance.web.bounds import Site
+from appliance.web.bounds import Admission, Site
 from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
 from appliance.web.facts import Facts
@@ -134,7 +135,10 @@ def open_door(tmp_path: Path) -> OpenDoor:
 
     @asynccontextmanager
     async def opened(
-        *, is_allowed: Callable[[str], bool] = lambda _: True, **changed: Any
+        *,
+        is_allowed: Callable[[str], bool] = lambda _: True,
+        turnstile: Turnstile | None = None,
+        **changed: Any,
     ) -> AsyncIterator[Door]:
         listener = open_listener(("127.0.0.1",), 0, key="web.ports")
         port = listener.sockets[0].getsockname()[1]
@@ -143,8 +147,9 @@ def open_door(tmp_path: Path) -> OpenDoor:
             facts = replace(facts_of(shop, checks), **changed)
             desk = Desk(shop.store, tmp_path / "password")
             clear = ClearDoor(shop.registry, pumps)
-            app = make_app(desk.parts(facts, clear), is_allowed)
-            async with Site(app, listener.sockets):
+            app = make_app(desk.parts(facts, clear))
+            admission = Admission(is_allowed, turnstile or roomy_turnstile())
+            async with Site(app, listener.sockets, admission):
                 yield Door(port, shop, facts, desk, clear, checks)
 
     return opened
@@ -154,6 +159,11 @@ def open_door(tmp_path: Path) -> OpenDoor:
 async def door(open_door: OpenDoor) -> AsyncIterator[Door]:
     async with open_door() as opened:
         yield opened
+
+
+def roomy_turnstile() -> Turnstile:
+    """Room for all that a test opens."""
+    return Turnstile(lambda _: False)
 
 
 def request(

@@ -9,10 +9,11 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from appliance.policy.turnstile import Turnstile
 from appliance.protocol.heads import HEAD_SIZE_BYTES_MAX
 from appliance.web import bounds
-from appliance.web.bounds import Site
-from tests.appliance.web.conftest import Door, OpenDoor, request
+from appliance.web.bounds import Admission, Site
+from tests.appliance.web.conftest import Door, OpenDoor, request, roomy_turnstile
 from tests.fakes.corpus import AMBIGUOUS, GARBAGE, requests_of_any_kind
 from tests.fakes.wire import Wire
 
@@ -131,12 +132,72 @@ async def test_a_connection_of_another_door_is_served_from_its_head_on() -> None
 
     app = web.Application()
     app.router.add_get("/{rest:.*}", handle)
-    async with Site(app, ()) as site:
-        near, far = socket.socketpair()
+    async with Site(app, (), Admission(lambda _: True, roomy_turnstile())) as site:
+        near, far = connected_pair()
         await site.take(far, b"GET /blobs/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         reader, writer = await asyncio.open_connection(sock=near)
         assert (await reader.read()).endswith(b"\r\n\r\n/blobs/x")
         writer.close()
+
+
+def connected_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        return near, server.accept()[0]
+
+
+# Who may connect, and how many.
+
+
+def turnstile(connections_max: int) -> Turnstile:
+    return Turnstile(lambda _: False, connections_max=connections_max)
+
+
+@pytest.mark.parametrize("content", [b"\0", b"GET / HTTP/9.9\r\n\r\n", b"x" * 100_000])
+async def test_a_stranger_is_denied_whatever_it_sends(open_door: OpenDoor, content: bytes) -> None:
+    async with open_door(is_allowed=lambda _: False) as door, door.dial() as wire:
+        await push(wire, content)
+        answer = await wire.answer()
+        assert answer is None or answer.status == 403
+
+
+async def test_a_stranger_that_says_nothing_is_closed(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "HEAD_SECONDS_MAX", 0.05)
+    async with open_door(is_allowed=lambda _: False) as door, door.dial() as wire:
+        assert await wire.rest() == b""
+
+
+async def test_strangers_take_no_more_than_one_address_may(open_door: OpenDoor) -> None:
+    doors = turnstile(8)
+    opened = open_door(is_allowed=lambda _: False, turnstile=doors)
+    async with opened as door, door.dial(), door.dial(), door.dial() as wire:
+        assert await wire.rest() == b""
+    assert doors.refused_count == 1
+
+
+async def test_a_rule_that_cannot_be_told_lets_nobody_in(open_door: OpenDoor) -> None:
+    def broken(_: str) -> bool:
+        raise OSError("no interfaces")
+
+    async with open_door(is_allowed=broken) as door:
+        assert (await door.ask("/v2/")).status == 403
+
+
+async def test_one_connection_too_many_is_closed_and_the_others_go_on(open_door: OpenDoor) -> None:
+    doors = turnstile(8)
+    async with open_door(turnstile=doors) as door:
+        async with door.dial() as first, door.dial() as second:
+            assert (await first.ask(PING)).status == 200
+            assert (await second.ask(PING)).status == 200
+            async with door.dial() as third:
+                assert await third.rest() == b""
+            assert (await first.ask(PING)).status == 200
+        async with asyncio.timeout(5):
+            while doors.connection_count:  # noqa: ASYNC110  # aiohttp tells nobody.
+                await asyncio.sleep(0)
+        assert await still_serves(door)
 
 
 @given(contents=st.lists(requests_of_any_kind(), min_size=1, max_size=4))
