@@ -1,6 +1,6 @@
 """Which checks this box runs: its self-pull, and quick looks at what is not on a pull's way."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from appliance.assembly import USER_AGENT, LeafKeeper
@@ -8,9 +8,12 @@ from appliance.blob_host import BlobHost
 from appliance.certs import Authority
 from appliance.config import Config
 from appliance.dns.responder import DnsResponder
-from appliance.health import Checkup, SelfPull
+from appliance.doorwatch import Door, DoorWatch, connect_head, head_ringer, places_of, tls_ringer
+from appliance.health import Checkup
+from appliance.listeners import Listener
 from appliance.policy.eviction import Budget
 from appliance.policy.health import Check
+from appliance.self_pull import SelfPull
 from appliance.store.store import Store
 from appliance.surroundings import Surroundings
 from appliance.upstream.builtin import BUILTIN
@@ -35,6 +38,7 @@ def make_checkup(
     budget: Callable[[], Budget],
     is_known: Callable[[], bool],
     inline_trouble: str,
+    doors: DoorWatch,
 ) -> Checkup:
     """Put the checks together; none is listed that is not run.
 
@@ -51,6 +55,7 @@ def make_checkup(
         own=lambda: {*surroundings.own_addresses(), *surroundings.dialled_addresses()},
         address=address,
         user_agent=f"{USER_AGENT} self-check",
+        blob_host="" if inline_trouble else config.blobs.host,
     )
     return Checkup(
         self_pull,
@@ -60,10 +65,38 @@ def make_checkup(
                 origin, is_offline=config.cache.offline, is_known=is_known()
             ),
             "blobs": blob_host.check,
+            **({"connect": look_at_proxy_way} if "connect" in doors.parts else {}),
             "ca": lambda: look_at_dates(authority, leaf, datetime.now(UTC)),
             "inline": lambda: look_at_inline(inline_trouble),
         },
+        doors.closed,
     )
+
+
+def make_door_watch(
+    config: Config,
+    authority: Authority,
+    *,
+    tls: Listener,
+    proxy: Listener | None,
+    web: Iterable[Listener],
+) -> DoorWatch:
+    """Who rings the doors that clients come by, as they do."""
+    name, ca_pem = config.origin.name, authority.certificate_pem.decode("ascii")
+    doors = [
+        Door("proxy", "our https does not open", places_of(tls.sockets), tls_ringer(name, ca_pem)),
+        *(
+            Door("web", "our http does not open", places_of(each.sockets), head_ringer(_LIVE))
+            for each in web
+        ),
+    ]
+    if proxy is not None:
+        says, places = "the proxy way does not open", places_of(proxy.sockets)
+        doors.append(Door("connect", says, places, head_ringer(connect_head(name))))
+    return DoorWatch(doors)
+
+
+_LIVE = b"HEAD /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 def find_address(config: Config) -> str:
@@ -112,6 +145,11 @@ def look_at_dates(authority: Authority, leaf: LeafKeeper, now: datetime) -> Chec
     if until - now < EXPIRY_NOTICE:
         return Check(is_ok=False, detail=f"the CA expires on {until:%Y-%m-%d}: replace it")
     return Check(is_ok=True, detail=f"valid until {until:%Y-%m-%d}")
+
+
+def look_at_proxy_way() -> Check:
+    """What is so as long as the door watch has nothing else to say of that door."""
+    return Check(is_ok=True, detail="opens by CONNECT for the registry's name")
 
 
 def look_at_inline(trouble: str) -> Check:

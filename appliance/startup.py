@@ -42,10 +42,11 @@ from appliance.audit import Audit
 from appliance.blob_host import BlobHost
 from appliance.cache.pulls import Cache
 from appliance.certs import AUTHORITY_FOLDER, Authority, AuthorityError, open_authority
-from appliance.checkup import make_checkup
+from appliance.checkup import make_checkup, make_door_watch
 from appliance.config import Config
 from appliance.delivery.pump import Pumps
 from appliance.dns.responder import DnsResponder, DnsUnavailableError
+from appliance.doorwatch import DoorWatch
 from appliance.health import Checkup
 from appliance.interfaces import read_gateways, read_interfaces
 from appliance.listeners import Listener, PortUnavailableError, open_listener
@@ -138,6 +139,7 @@ class Box:
     ground: Ground
     engine: Engine
     checkup: Checkup
+    doors: DoorWatch
     facts: Facts
     upkeep: Upkeep
     tokens: Tokens
@@ -155,6 +157,9 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
     for listener in ground.listeners:
         stack.callback(listener.close)
     engine = await _start_engine(stack, ground, say)
+    doors = make_door_watch(
+        config, ground.authority, tls=ground.tls, proxy=ground.proxy, web=ground.web
+    )
     checkup = make_checkup(
         config,
         store=ground.store,
@@ -168,6 +173,7 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         budget=engine.cache.janitor.budget,
         is_known=lambda: bool(engine.resolver.last_known(config.origin.name)),
         inline_trouble=engine.inline_trouble,
+        doors=doors,
     )
     audit = Audit(ground.store.root, now=time.time)
     stack.callback(audit.close)
@@ -175,6 +181,7 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         ground,
         engine,
         checkup,
+        doors,
         _make_facts(ground, engine, checkup),
         Upkeep(ground.store, engine.cache.janitor),
         make_tokens(ground.store, ground.secret, time.time),

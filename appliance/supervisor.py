@@ -2,8 +2,10 @@
 
 Theory of operation. The heart tells DNS twice a second that the box lives and whether it is
 healthy. When it stops, because the process died or its loop hangs, and when a self-pull fails, DNS
-gives the registry's true address instead: a broken box costs speed and never a pull. The first
-self-pull decides when the box is `ready`; one that fails is said and tried again.
+gives the registry's true address instead: a broken box costs speed and never a pull. So it does
+when a door does not open: the door watch rings them all, about once a second. The first self-pull
+decides when the box is `ready`; one that fails is said and tried again, as soon as a door opens or
+closes. The service manager hears of each beat too, and restarts a box whose loop hangs.
 """
 
 import asyncio
@@ -12,13 +14,15 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import uvloop
 
 from appliance.config import Config
 from appliance.control import Control
+from appliance.doorwatch import RING_SECONDS
+from appliance.notify import Notifier
 from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.health import judge_health
 from appliance.protocol.fields import format_authority
@@ -54,21 +58,26 @@ async def _run(config: Config, say: Say) -> None:
     async with AsyncExitStack() as stack:
         box = await start(stack, config, say)
         await stack.enter_async_context(make_control(box))
+        manager = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
         async with asyncio.TaskGroup() as group:
-            chores = [group.create_task(each) for each in _chores(box, say)]
+            chores = [group.create_task(each) for each in _chores(box, say, manager)]
             await stopping.wait()
+            manager.tell("STOPPING=1")
             say("stopping: no new connections; what is under way has a few seconds")
             for chore in chores:
                 chore.cancel()
         _beat_once(box, is_healthy=False)
 
 
-def _chores(box: Box, say: Say) -> tuple[Any, ...]:
+def _chores(box: Box, say: Say, manager: Notifier) -> tuple[Any, ...]:
+    is_due = asyncio.Event()
     return (
         _repeat(BEAT_SECONDS, lambda: _beat_once(box, is_healthy=box.checkup.is_sound)),
+        _repeat(BEAT_SECONDS, lambda: manager.tell("WATCHDOG=1")),
+        _watch_doors(box, is_due),
         _repeat(LEAF_SECONDS, box.ground.leaf.renew_when_due),
         _learn_truth(box),
-        _check_up(box, say),
+        _check_up(box, say, manager, is_due),
     )
 
 
@@ -99,7 +108,16 @@ async def _learn_truth(box: Box) -> None:
         await asyncio.sleep(TRUTH_SECONDS)
 
 
-async def _check_up(box: Box, say: Say) -> None:
+async def _watch_doors(box: Box, is_due: asyncio.Event) -> None:
+    """Ring the doors again and again; where that finds anything new, DNS is told at once."""
+    while True:
+        if await box.doors.ring():
+            _beat_once(box, is_healthy=box.checkup.is_sound)
+            is_due.set()
+        await asyncio.sleep(RING_SECONDS)
+
+
+async def _check_up(box: Box, say: Say, manager: Notifier, is_due: asyncio.Event) -> None:
     """Check the box again and again; say when it is ready, and when that changes."""
     was_ok: bool | None = None
     while True:
@@ -115,7 +133,12 @@ async def _check_up(box: Box, say: Say) -> None:
         elif was_ok is False:
             _log.info("self-check passed again: %s", check.detail)
         was_ok = check.is_ok or (None if was_ok is None else False)
-        await asyncio.sleep(CHECKUP_SECONDS if check.is_ok else RECHECK_SECONDS)
+        # Also where it failed: a box that is not yet ready is up, and not to be restarted.
+        manager.tell("READY=1", f"STATUS={check.detail}")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CHECKUP_SECONDS if check.is_ok else RECHECK_SECONDS):
+                await is_due.wait()
+        is_due.clear()
 
 
 def _resume(box: Box, say: Say) -> None:

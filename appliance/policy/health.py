@@ -14,7 +14,7 @@ class Status(StrEnum):
 
 
 # Without these no pull gets through the box. Without the others what is held still does.
-ESSENTIAL = frozenset({"dns", "proxy", "web", "index"})
+ESSENTIAL = frozenset({"dns", "proxy", "web", "index", "pump"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ def make_routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/", page.show, "the page"),
         Route("GET", "/box.css", page.style, "its style sheet"),
         Route("GET", "/health", views.health, "whether clients can use the box, and each check"),
+        Route("GET", "/health/live", views.live, "that the box runs"),
+        Route("GET", "/health/ready", views.ready, "whether clients may be sent here"),
         Route("GET", "/api/info", views.info, "the box"),
         Route("GET", "/api/models", views.models, "what it holds; ?q= &limit="),
         Route("GET", "/cache/stats", views.stats, "what it did"),

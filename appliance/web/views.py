@@ -41,6 +41,18 @@ class Views:
         }
         return _json(document, status=code)
 
+    async def live(self, request: web.Request) -> web.Response:
+        """`OK` from a loop that turns; for who would restart the box otherwise."""
+        return web.Response(text="OK\n")
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """`OK`, or 503 and what is broken; for who sends clients elsewhere then."""
+        checks = self._facts.checks()
+        if judge_health(checks) is not Status.UNHEALTHY:
+            return web.Response(text="OK\n")
+        broken = [f"{name}: {each.detail}\n" for name, each in checks.items() if not each.is_ok]
+        return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text="".join(broken))
+
     async def models(self, request: web.Request) -> web.Response:
         """`?q=` narrows by name, `?limit=` by number. Raises HTTPBadRequest for an odd limit."""
         limit = _read_limit(request.query.get("limit"))

@@ -146,7 +146,7 @@ async def test_a_real_box_passes_all_its_checks(tmp_path: Path, enabled: str) ->
 async def test_dns_that_listens_nowhere_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.health.LEAD_SECONDS_MAX", -1.0)
+    monkeypatch.setattr("appliance.self_pull.LEAD_SECONDS_MAX", -1.0)
     async with AsyncExitStack() as stack:
         box = await start(stack, make_config(tmp_path / "state"), print)
         responder = box.engine.responder

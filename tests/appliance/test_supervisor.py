@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -13,11 +14,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from appliance import checkup, health, supervisor
+from appliance import checkup, self_pull, supervisor
 from appliance.control import SOCKET_NAME, ask_box, wish_of_box
-from appliance.health import SelfPull, SelfPullError
 from appliance.policy.delivery import Delivery
 from appliance.policy.learning import Subject
+from appliance.self_pull import SelfPull, SelfPullError
 from appliance.startup import start
 from appliance.store.faults import StoreLockedError
 from appliance.store.store import open_store
@@ -25,6 +26,7 @@ from appliance.web.learnt import FORGET_LEARNT
 from tests.appliance.boxes import LOOPBACK, RunningBox, free_port, make_config, running_box
 from tests.appliance.dns.nameserver import NameServer, zone
 from tests.appliance.dns.questions import REGISTRY, gives, until_true
+from tests.faults.listening import closed_listener
 
 TRUTH = "104.21.75.227"
 
@@ -35,7 +37,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "CHECKUP_SECONDS", 0.02)
     monkeypatch.setattr(supervisor, "RECHECK_SECONDS", 0.02)
     monkeypatch.setattr(checkup, "ASK_SECONDS", 0.5)
-    monkeypatch.setattr(health, "LEAD_SECONDS_MAX", 1.0)
+    monkeypatch.setattr(self_pull, "LEAD_SECONDS_MAX", 1.0)
 
 
 async def health_of(box: RunningBox) -> tuple[int, dict[str, Any]]:
@@ -66,7 +68,8 @@ async def test_a_box_says_what_it_is_does_and_wants(tmp_path: Path) -> None:
         assert (code, document["status"]) == (200, "healthy")
         assert {each["ok"] for each in document["checks"].values()} == {True}
         assert set(document["checks"]) == {
-            "dns", "proxy", "web", "index", "disk", "upstream", "ca", "inline", "blobs",
+            "dns", "proxy", "web", "index", "pump", "connect", "disk", "upstream", "ca", "inline",
+            "blobs",
         }  # fmt: skip
         assert await gives([LOOPBACK], (LOOPBACK, box.config.dns.port), REGISTRY)
     assert box.said[-1].startswith("stopping: ")
@@ -219,6 +222,44 @@ async def test_a_restart_keeps_the_ca_and_the_doors(tmp_path: Path) -> None:
             assert status["web_ports"] == list(config.web.ports)
             fingerprints.add(status["ca_fingerprint"])
     assert len(fingerprints) == 1
+
+
+async def test_a_service_manager_hears_that_it_is_ready_lives_and_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        async with running_box(make_config(tmp_path / "state")):
+            heard: list[bytes] = []
+            while b"WATCHDOG=1" not in heard or not any(b"READY=1" in each for each in heard):
+                heard.append(await asyncio.to_thread(manager.recv, 4096))
+        while heard[-1] != b"STOPPING=1":
+            heard.append(manager.recv(4096))
+    (ready, *_) = (each for each in heard if b"READY=1" in each)
+    assert ready.startswith(b"READY=1\nSTATUS=pulled ollama-appliance/self-check")
+
+
+async def test_a_door_that_closes_sends_clients_to_the_true_registry_until_it_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "CHECKUP_SECONDS", 3600.0)
+    monkeypatch.setattr(supervisor, "RING_SECONDS", 0.02)
+    async with NameServer(zone(f"{REGISTRY} 300 A {TRUTH}")) as upstream:
+        config = make_config(
+            tmp_path / "state",
+            CACHE_OFFLINE="false",
+            DNS_UPSTREAM=f"{upstream.at[0]}:{upstream.at[1]}",
+        )
+        async with running_box(config) as box:
+            at = (LOOPBACK, config.dns.port)
+            with closed_listener(config.tls.port):
+                await until_true(lambda: gives([TRUTH], at, REGISTRY))
+                document = await until_health(box, 503)
+                assert "https does not" in document["checks"]["proxy"]["detail"]
+            await until_true(lambda: gives([LOOPBACK], at, REGISTRY))
+            await until_health(box, 200)
 
 
 async def test_a_chore_that_fails_is_told_and_done_again(

@@ -50,6 +50,18 @@ async def test_health_is_503_only_while_clients_would_fail(
     assert (plain.status, plain.body) == (status, text)
 
 
+async def test_live_is_whoever_answers_and_ready_is_who_may_be_used(door: Door) -> None:
+    for path in ("/health/live", "/health/ready"):
+        found = await door.ask(path)
+        assert (found.status, found.body) == (200, b"OK\n")
+    door.checks["upstream"] = Check(is_ok=False, detail="away")
+    assert (await door.ask("/health/ready")).status == 200
+    door.checks["dns"] = Check(is_ok=False, detail="silent")
+    assert (await door.ask("/health/live")).status == 200
+    found = await door.ask("/health/ready")
+    assert (found.status, found.body) == (503, b"dns: silent\nupstream: away\n")
+
+
 async def test_a_box_that_was_never_checked_is_not_healthy(door: Door) -> None:
     door.checks.clear()
     assert (await door.ask("/health")).status == 503

@@ -1,0 +1,103 @@
+"""`ollama-appliance doctor`: does the running box do what clients need? Tried as a client would.
+
+Exit status 0 where all of it works, else 1; each broken line says what to type.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from appliance.certs import AUTHORITY_FOLDER, AuthorityError, read_authority_pem
+from appliance.config import Config, ConfigInvalidError, load_config, read_environment
+from appliance.control import BoxNotRunningError, call_box
+from appliance.examination import Examined, Finding, examine
+from appliance.policy.addresses import parse_address
+from appliance.self_pull import SelfPull
+from appliance.upstream.builtin import BUILTIN
+
+USER_AGENT = "ollama-appliance-doctor"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the verb to the command line."""
+    parser = subparsers.add_parser("doctor", help="try all that clients need; what to type if not")
+    parser.add_argument(
+        "--address", type=_address, help="the box's address to dial; default: its first"
+    )
+    parser.add_argument("--json", action="store_true", help="as a JSON array")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine the box that runs with this configuration."""
+    try:
+        config = load_config(args.config, read_environment())
+        status = call_box(config.state_dir, "status")
+        ca_pem = read_authority_pem(config.state_dir / AUTHORITY_FOLDER).decode("ascii")
+    except (AuthorityError, BoxNotRunningError, ConfigInvalidError) as fault:
+        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
+        return 1
+    found = asyncio.run(_examine(make_examined(config, status, ca_pem, args.address)))
+    found += _told(status)
+    if args.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        print("\n".join(map(format_finding, found)))
+    return 0 if all(each.is_ok for each in found) else 1
+
+
+def make_examined(config: Config, status: dict[str, Any], ca_pem: str, address: str) -> Examined:
+    """The box as its status says that it listens; `address` goes before its own."""
+    own = tuple(status["addresses"]) or ("127.0.0.1",)
+    dialled = address or own[0]
+    dns_ports = [port for _, port in status["dns"]]
+
+    async def ask_nobody() -> tuple[str, ...]:
+        return (dialled,)
+
+    pull = SelfPull(
+        reference=BUILTIN,
+        name=config.origin.name,
+        tls_port=status["tls_port"],
+        ca_pem=ca_pem,
+        ask=ask_nobody,
+        own=lambda: own,
+        address=dialled,
+        user_agent=USER_AGENT,
+        blob_host=config.blobs.host if status["checks"]["inline"]["ok"] else "",
+    )
+    return Examined(
+        own=(*own, dialled),
+        dns_port=dns_ports[0] if dns_ports else None,
+        web_port=status["web_ports"][0],
+        proxy_port=status["proxy_port"],
+        pull=pull,
+    )
+
+
+def format_finding(finding: Finding) -> str:
+    """A line for a person, and below a broken one what to type."""
+    line = f"{'ok    ' if finding.is_ok else 'BROKEN'} {finding.what}: {finding.detail}"
+    return line + (f"\n       try: {finding.hint}" if finding.hint else "")
+
+
+def _told(status: dict[str, Any]) -> list[Finding]:
+    """What cannot be seen from outside, as the box tells it."""
+    return [
+        Finding(f"box: {name}", is_ok=check["ok"], detail=check["detail"])
+        for name, check in status["checks"].items()
+    ]
+
+
+async def _examine(box: Examined) -> list[Finding]:
+    return [finding async for finding in examine(box)]
+
+
+def _address(text: str) -> str:
+    try:
+        return str(parse_address(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no address") from error
