@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from appliance.config_sources import FILE_VARIABLE, all_keys, variable_name
+from appliance.config.sources import FILE_VARIABLE, all_keys, variable_name
 from tests.programs import program
 
 HOUSE = Path(__file__).parent.parent

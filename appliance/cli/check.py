@@ -17,7 +17,7 @@ from appliance.certs import (
     read_authority,
 )
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
-from appliance.config_sources import Problem, Source, all_keys
+from appliance.config.sources import Problem, Source, all_keys
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import time as wall_clock
 from typing import TYPE_CHECKING
 
-from appliance.config_values import parse_amount
+from appliance.config.values import parse_amount
 
 if TYPE_CHECKING:
     from appliance.demo.play import Plan

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from appliance.cli.wishes import add_dry_run, add_json, wish
-from appliance.config_values import parse_amount
+from appliance.config.values import parse_amount
 from appliance.web.page import format_size
 
 

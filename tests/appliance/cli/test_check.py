@@ -11,7 +11,7 @@ import pytest
 from appliance import config
 from appliance.certs import open_authority
 from appliance.cli import check
-from appliance.config_sources import all_keys
+from appliance.config.sources import all_keys
 
 NAMES = ("registry.ollama.ai", "ollama-blobs.home.arpa")
 

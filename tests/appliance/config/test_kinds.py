@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config_kinds import Kind, choice, flag, list_of, number, port, seconds, text
-from appliance.config_values import parse_host_name
+from appliance.config.kinds import Kind, choice, flag, list_of, number, port, seconds, text
+from appliance.config.values import parse_host_name
 
 PORTS = list_of(port(), "a list of ports", count_min=1)
 NAMES = list_of(text("a name", parse_host_name), "a list of names")

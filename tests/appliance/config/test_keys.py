@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from appliance.config import load_config
-from appliance.config_keys import KEYS, Key, Sections
-from appliance.config_sources import all_keys
+from appliance.config.declaring import Key
+from appliance.config.keys import KEYS, Sections
+from appliance.config.sources import all_keys
 
-MANUAL = Path(__file__).parents[2] / "appliance.conf"
+MANUAL = Path(__file__).parents[3] / "appliance.conf"
 UNCOMMENTED = re.sub(r"(?m)^#(?=[a-z\"\]])", "", MANUAL.read_text("utf-8"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from appliance.config_keys import Sections
+from appliance.config.keys import Sections
 
 # Sign-in and prompts to cloud models travel under these: never ours to open.
 NAMES_NEVER_INTERCEPTED = frozenset({"ollama.com", "www.ollama.com"})

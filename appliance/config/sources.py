@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from appliance.config_keys import KEYS
+from appliance.config.keys import KEYS
 
 VARIABLE_PREFIX = "OLLAMA_APPLIANCE_"
 FILE_VARIABLE = "OLLAMA_APPLIANCE_CONFIG"

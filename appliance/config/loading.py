@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from appliance.config_keys import KEYS, Sections
-from appliance.config_rules import ERRORS, WARNINGS, Rule
-from appliance.config_sources import (
+from appliance.config.keys import KEYS, Sections
+from appliance.config.rules import ERRORS, WARNINGS, Rule
+from appliance.config.sources import (
     FILE_VARIABLE,
     Problem,
     Setting,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config_values import (
+from appliance.config.values import (
     Amount,
     Endpoint,
     optional,

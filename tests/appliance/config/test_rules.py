@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from appliance.config import Config, ConfigInvalidError, load_config
-from appliance.config_keys import KEYS
-from appliance.config_rules import ERRORS, WARNINGS
+from appliance.config.keys import KEYS
+from appliance.config.rules import ERRORS, WARNINGS
 
 
 def load(tmp_path: Path, text: str) -> Config:

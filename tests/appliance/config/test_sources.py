@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config_sources import (
+from appliance.config.sources import (
     Problem,
     Setting,
     Source,

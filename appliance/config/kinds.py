@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from appliance.config_values import parse_duration
+from appliance.config.values import parse_duration
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance import config as config_module
-from appliance.config import FILE_SIZE_BYTES_MAX, ConfigInvalidError, load_config, read_environment
+from appliance.config import ConfigInvalidError, load_config, loading, read_environment
+from appliance.config.loading import FILE_SIZE_BYTES_MAX
 
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, and a system file that is there when a test writes it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(config_module, "SYSTEM_FILE", tmp_path / "etc" / "appliance.conf")
+    monkeypatch.setattr(loading, "SYSTEM_FILE", tmp_path / "etc" / "appliance.conf")
     (tmp_path / "etc").mkdir()
     return tmp_path
 
