@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance import config
 from appliance.certs import Authority, open_authority
 from appliance.cli import ca
+from appliance.config import loading
 
 NAMES = ("registry.ollama.ai", "ollama-blobs.home.arpa")
 
@@ -19,7 +19,7 @@ NAMES = ("registry.ollama.ai", "ollama-blobs.home.arpa")
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, on a machine where no box is installed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "none.conf")
+    monkeypatch.setattr(loading, "SYSTEM_FILE", tmp_path / "none.conf")
     return tmp_path
 
 
