@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.config.declaring import key
-from appliance.config.kinds import flag, list_of, port, seconds, text
+from appliance.config.kinds import flag, list_of, number, port, seconds, text
 from appliance.config.values import (
     Address,
     Endpoint,
