@@ -88,6 +88,7 @@ class Child:
         self._answerer.learn_routers((*read_gateways().values(), *resolvers))
         await self._server.listen_at(choose_listening(self._settings.listen, interfaces))
         ours = _ours(interfaces, self._server.listening)
+        self._forwarder.own = frozenset(address for address, _ in ours)
         self._forwarder.servers = tuple(
             (host, port)
             for host, port in self._settings.upstream

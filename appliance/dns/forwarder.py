@@ -35,10 +35,15 @@ _QUESTION_START = 12
 
 
 class Forwarder:
-    """Asks `servers` on behalf of clients. They may be changed at any time."""
+    """Asks `servers` on behalf of clients. They may be changed at any time.
+
+    `own` are this machine's addresses: where a server runs beside us, programs here share its
+    address and ask what they like.
+    """
 
     def __init__(self, servers: Sequence[Server] = ()) -> None:
         self.servers = tuple(servers)
+        self.own: frozenset[str] = frozenset()
         self._preferred: Server | None = None
         self._under_way: Counter[bytes] = Counter()
         self._shared: dict[tuple[bytes, bool], asyncio.Future[bytes | None]] = {}
@@ -60,9 +65,9 @@ class Forwarder:
 
     def _is_loop(self, query: Query, client: str) -> bool:
         """Whether a server of ours asks what we are asking servers of ours."""
-        if not self._under_way[_question(query)]:
-            return False
         asking = parse_address(client)
+        if not self._under_way[_question(query)] or str(asking) in self.own:
+            return False
         return any(asking == parse_address(host) for host, _ in self.servers)
 
     async def _share(self, query: Query, *, is_tcp: bool) -> bytes | None:
