@@ -2,7 +2,7 @@
 
 Theory of operation. While the box is not known to be sound our DNS leads to the true registry, and
 would lead the self-pull there too: a box once found broken could never find itself mended. So then
-it first pulls by address; if that works the box is sound, DNS is told so with the next beat, and
+it first pulls by address; if that works the box is sound, DNS is told so at once, and
 the pull that counts waits until DNS leads here. A door found closed between two pulls counts at
 once. What is not on a pull's way (the disk's space, the origin, the certificate's age) is looked
 at whenever somebody asks.
@@ -20,12 +20,13 @@ class Checkup:
     """Runs the self-pull and the looks beside it, and remembers what they found.
 
     `looks` are quick questions by name, each answered by a Check. `closed` tells which doors do not
-    open at the moment.
+    open at the moment. `on_sound` is called once the box is found sound, before DNS is asked.
     """
 
     self_pull: SelfPull
     looks: dict[str, Callable[[], Check]]
     closed: Callable[[], Mapping[str, Check]] = dict
+    on_sound: Callable[[], None] = lambda: None
     _is_pullable: bool = field(default=False, init=False)
     _pulled: dict[str, Check] = field(init=False)
 
@@ -46,6 +47,7 @@ class Checkup:
                 reached = parts[1:]  # DNS is not asked.
                 await self.self_pull.run_at(self.self_pull.address)
                 self._is_pullable, reached = True, parts
+                self.on_sound()
             told = await self.self_pull.run()
         except SelfPullError as error:
             return self._note(error, reached)

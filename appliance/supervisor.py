@@ -58,6 +58,7 @@ async def _run(config: Config, say: Say) -> None:
     async with AsyncExitStack() as stack:
         box = await start(stack, config, say)
         await stack.enter_async_context(make_control(box))
+        box.checkup.on_sound = lambda: _beat_once(box, is_healthy=box.checkup.is_sound)
         manager = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
         async with asyncio.TaskGroup() as group:
             chores = [group.create_task(each) for each in _chores(box, say, manager)]

@@ -89,6 +89,21 @@ async def test_a_broken_box_finds_itself_mended_though_dns_leads_away(box: TinyB
     assert judge_health(checkup.checks()) is Status.HEALTHY
 
 
+async def test_dns_is_told_that_the_box_is_sound_before_it_is_asked(box: TinyBox) -> None:
+    told: list[bool] = []
+    checkup = Checkup(box.self_pull(), {}, on_sound=lambda: told.append(checkup.is_sound))
+
+    async def ask() -> tuple[str, ...]:
+        assert told == [True]
+        return (LOOPBACK,)
+
+    box._ask = ask  # type: ignore[method-assign]
+    checkup.self_pull = box.self_pull()
+    assert (await checkup.run()).is_ok
+    assert (await checkup.run()).is_ok
+    assert told == [True]
+
+
 async def test_dns_that_is_broken_alone_leaves_the_box_sound(box: TinyBox) -> None:
     box.answers = [OSError("gone")]
     checkup = Checkup(box.self_pull(), {})

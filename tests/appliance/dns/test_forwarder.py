@@ -233,6 +233,23 @@ async def test_a_server_that_asks_us_what_we_ask_it_is_told_at_once_and_the_next
     assert records(reply) == ["10.0.0.80"]
 
 
+async def test_programs_beside_a_server_on_our_own_machine_may_ask_the_same_at_once() -> None:
+    asked = asyncio.Event()
+
+    def slow(packet: bytes, _: bool) -> bytes | None:
+        asked.set()
+        return ZONE(packet, False) if len(server.heard) > 1 else None
+
+    async with NameServer(slow) as server, asyncio.TaskGroup() as group:
+        forwarder = Forwarder([server.at])
+        forwarder.own = frozenset({"127.0.0.1"})
+        group.create_task(forwarder.forward(query("www.lan"), "127.0.0.1", is_tcp=False))
+        await asked.wait()
+        again = query("www.lan", udp_len=1400)
+        reply = await forwarder.forward(again, "127.0.0.1", is_tcp=False)
+        assert records(reply) == ["10.0.0.80"]
+
+
 async def test_a_server_may_ask_us_what_is_not_under_way() -> None:
     async with NameServer(ZONE) as server:
         reply = await Forwarder([server.at]).forward(query("www.lan"), "127.0.0.1", is_tcp=False)
