@@ -9,7 +9,8 @@ send everybody past the cache.
 from collections import Counter
 from collections.abc import Callable
 
-CONNECTIONS_MAX = 8192  # Two classrooms of 200, of whom each fetches 16 parts at once.
+# Two classrooms of 200, of whom each fetches 16 parts at once. By TLS each takes some 50 KiB.
+CONNECTIONS_MAX = 8192
 # A quarter of them: a crowd behind one address still pulls, and no client shuts all others out.
 SHARE = 4
 DESCRIPTORS_SPARED = 256  # The index, DNS, the fills' files and their connections to the origin.

@@ -99,7 +99,7 @@ class BoundedHandler(web.RequestHandler):
         return response
 
     def _turn_away(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
+        if self.transport is not None and not self.transport.is_closing():
             denied = Denied("this box serves its own network: see access.allow")
             self.transport.write(_format_refusal(denied))
             self.transport.close()

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from appliance.policy.roles import DEEDS
 from appliance.web.access import IDENTITY, refuse
-from appliance.web.forms import FORM_TYPE, read_form
+from appliance.web.forms import FORM_TYPE, read_body, read_form
 from appliance.web.routes import Route
 
 PREFIX = "/api/v1/"
@@ -53,7 +53,7 @@ async def _read_wish(request: web.Request) -> dict[str, Any]:
     """The wish, as JSON or as a form. Raises ValueError."""
     if request.content_type == FORM_TYPE:
         return dict(await read_form(request))
-    wish = json.loads(await request.read() or b"{}")
+    wish = json.loads(await read_body(request) or b"{}")
     if isinstance(wish, dict):
         return wish
     raise ValueError("no object")

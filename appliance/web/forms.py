@@ -1,19 +1,33 @@
-"""Forms of the page: what a browser sends when somebody presses a button."""
+"""Bodies of requests, bounded in time; and forms, what a browser sends at the press of a button."""
 
+import asyncio
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 FIELDS_MAX = 20  # The largest form of the page has three.
+BODY_SECONDS_MAX = 10.0  # As for a head: it fits a packet or two.
+
+
+async def read_body(request: web.Request) -> bytes:
+    """A request's body.
+
+    Raises HTTPRequestEntityTooLarge, and ConnectionError where it takes too long or breaks off.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await request.read()
+    except TimeoutError:
+        raise ConnectionResetError("the body takes too long") from None
 
 
 async def read_form(request: web.Request) -> dict[str, str]:
     """The form's fields, the last of each name; nothing where it is not one.
 
-    Raises HTTPRequestEntityTooLarge.
+    Raises as `read_body`.
     """
-    text = (await request.read()).decode("utf-8", "replace")
+    text = (await read_body(request)).decode("utf-8", "replace")
     try:
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX))
     except ValueError:  # More fields than that.

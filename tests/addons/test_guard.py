@@ -105,6 +105,36 @@ async def test_a_slow_head_is_closed(
     await door.settle()
 
 
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: a\r\nX-A: "])
+async def test_a_head_that_drips_is_closed(
+    door: Door, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(guard, "HEAD_SECONDS_MAX", 0.1)
+    async with door.dial() as wire:
+        wire.send(begun)
+        answer = await wire.drip(b"a")
+        assert answer is None or answer.status == 408
+    await door.settle()
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(PING, id="after an answer"),
+        pytest.param(request("PATCH", "/v2/a/b/blobs/uploads/", "Content-Length: 9"), id="a body"),
+    ],
+)
+async def test_a_connection_that_falls_silent_is_closed(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(master, "IDLE_SECONDS_MAX", 1.0)  # mitmproxy counts whole seconds.
+    async with RawOrigin().serve() as origin, open_door(f"http://{NAME}:{origin.port}") as door:
+        async with door.dial() as wire:
+            wire.send(begun)
+            await wire.answers()
+        await door.settle()
+
+
 async def test_a_slow_head_behind_a_whole_request_is_closed_too(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,14 @@ async def test_a_handshake_that_takes_too_long_is_closed(
     await door.settle()
 
 
+async def test_a_hello_that_drips_is_closed(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intercept, "HEAD_SECONDS_MAX", 0.1)
+    async with dial(door.port) as wire:
+        wire.send(b"\x16\x03\x01\x40\x00\x01")
+        assert await wire.drip(b"\0") is None
+    await door.settle()
+
+
 async def test_a_client_from_elsewhere_is_closed_at_once(open_door: OpenDoor) -> None:
     async with open_door(is_allowed=lambda _: False) as door:
         async with dial(door.port) as wire:

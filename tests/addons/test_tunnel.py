@@ -432,6 +432,14 @@ async def test_a_large_head_is_refused_and_not_kept(scene: Scene) -> None:
     assert await scene.still_serves()
 
 
+async def test_a_head_that_drips_is_closed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tunnel, "HEAD_SECONDS_MAX", 0.1)
+    async with scene.dial() as wire:
+        wire.send(b"CONNECT ollama.com:443 HTTP/1.1\r\nX-A: ")
+        assert await wire.drip(b"a") is None
+    assert await scene.still_serves()
+
+
 @pytest.mark.parametrize("begun", [b"", b"C", b"CONNECT ollama.com:443 HTTP/1.1\r\nHost: oll"])
 async def test_a_slow_head_is_closed(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, begun: bytes

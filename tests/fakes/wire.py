@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,6 +13,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9]) [\x20-\x7e]*\r\n")
 _FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e]*?)[ \t]*\r\n")
 
 PATIENCE_SECONDS = 8.0  # A door that hangs is a failure: less than its own ten seconds for heads.
+DRIP_SECONDS = 0.005  # Often within the deadline of a test's own.
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,22 @@ class Wire:
                 return await self.reader.read()
             except OSError:  # A reset: closed, too.
                 return b""
+
+    async def drip(self, content: bytes) -> Answer | None:
+        """Send `content` over and over, byte by byte, until the door has had enough."""
+        async with asyncio.TaskGroup() as group:
+            dripping = group.create_task(self._drip(content))
+            answer = await self.answer()
+            assert answer is None or await self.rest() == b""
+            dripping.cancel()
+        return answer
+
+    async def _drip(self, content: bytes) -> None:
+        with contextlib.suppress(OSError):
+            for each in itertools.cycle(content):
+                self.send(bytes([each]))
+                await self.writer.drain()
+                await asyncio.sleep(DRIP_SECONDS)
 
     async def answers(self) -> list[Answer]:
         """Every response until the door closes the connection."""

@@ -29,6 +29,7 @@ from tests.appliance.dns.questions import (
     records,
     until_true,
 )
+from tests.fakes.wire import dial
 
 ZONE = zone("www.lan 300 A 10.0.0.80\nmany.lan 300 TXT " + " ".join(["x" * 200] * 5))
 LAN = Interface("eth0", (ip_interface("192.168.1.5/24"),))
@@ -160,6 +161,13 @@ async def test_a_connection_that_says_nothing_useful_is_closed(
         writer.write(sent)
         assert await ended(reader)
         writer.close()
+
+
+async def test_a_message_that_drips_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "IDLE_SECONDS", 0.1)
+    async with running() as server, dial(at(server)[1]) as wire:
+        wire.send(struct.pack("!H", QUERY_SIZE_BYTES_MAX))
+        assert await wire.drip(b"\0") is None
 
 
 async def ended(reader: asyncio.StreamReader) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.policy.turnstile import Turnstile
 from appliance.protocol.heads import HEAD_SIZE_BYTES_MAX
-from appliance.web import bounds
+from appliance.web import bounds, forms
 from appliance.web.bounds import Admission, Site
 from tests.appliance.web.conftest import Door, OpenDoor, request, roomy_turnstile
 from tests.fakes.corpus import AMBIGUOUS, GARBAGE, requests_of_any_kind
@@ -78,6 +78,29 @@ async def test_a_slow_second_head_is_closed_too(
         monkeypatch.setattr(bounds, "HEAD_SECONDS_MAX", 0.05)
         wire.send(b"GET /v2/ HT")
         assert await wire.rest() == b""
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: a\r\nX-A: "])
+async def test_a_head_that_drips_is_closed(
+    door: Door, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(bounds, "HEAD_SECONDS_MAX", 0.1)
+    async with door.dial() as wire:
+        wire.send(begun)
+        answer = await wire.drip(b"a")
+        assert answer is None or answer.status == 400
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 9999", "Transfer-Encoding: chunked"])
+async def test_a_body_that_drips_is_closed(
+    door: Door, monkeypatch: pytest.MonkeyPatch, framing: str
+) -> None:
+    monkeypatch.setattr(forms, "BODY_SECONDS_MAX", 0.1)
+    async with door.dial() as wire:
+        page = "Origin: http://box.lan"
+        wire.send(request("/login", page, framing, method="POST", host="box.lan"))
+        assert await wire.drip(b"1\r\na\r\n") is None
+    assert await still_serves(door)
 
 
 async def test_a_connection_may_idle_longer_than_a_head_may_take(
