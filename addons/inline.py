@@ -20,7 +20,7 @@ mitmproxy lacks one sends redirects instead.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,15 +182,17 @@ class _InlineExit:
     pumps: Pumps
     is_cut: bool = False
 
-    async def send_spans(self, file_fd: int, spans: AsyncIterator[Span]) -> int:
+    async def send_spans(
+        self, file_fd: int, spans: AsyncIterator[Span], note_sent: Callable[[int], None]
+    ) -> int:
         async with asyncio.timeout(STALL_SECONDS_MAX):
             out_fd = await take_socket(self.writer.transport, self.writer.drain)
         if self.session is None:
-            return await self.pumps.send(out_fd, file_fd, spans)
+            return await self.pumps.send(out_fd, file_fd, spans, note_sent)
         outlet = TlsOutlet(out_fd, self.session)
         self.session.lend()
         try:
-            return await self.pumps.send_by(outlet, file_fd, spans)
+            return await self.pumps.send_by(outlet, file_fd, spans, note_sent)
         finally:
             self.session.take_back()
             self.is_cut = outlet.is_cut

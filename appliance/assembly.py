@@ -122,6 +122,7 @@ def make_cache(
         budget=budget,
         uncounted=Uncounted(BUILTIN.repository, builtin.digests),
         connections=config.origin.connections,
+        client_days=config.access.client_days if config.access.record_clients else 0,
     )
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from appliance.cache.clients import ClientAccounts
 from appliance.cache.tally import Tally
 from appliance.policy.learning import Learning
 from appliance.protocol.digest import Digest
@@ -19,16 +20,20 @@ from appliance.store.faults import StoreError
 from appliance.store.models import ModelRow
 from appliance.store.store import Store, StoreStats
 
+HOURS_KEPT = 8 * 24  # A week and a day, so that a week's graph is whole.
+LAST_DAY = "9999"  # Sorts after every day.
+
 _log = logging.getLogger("cache")
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Counts since the start and ever, by their names in Count, and by day (ISO date, UTC)."""
+    """Counts since the start and ever, by their names in Count; by day and hour (ISO, UTC)."""
 
     since_start: dict[str, int]
     ever: dict[str, int]
     by_day: dict[str, dict[str, int]]
+    by_hour: dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,19 @@ class Uncounted:
 class Bookkeeper:
     """Collects counts, pulls and lessons in memory; `save` writes them, and blocks."""
 
-    def __init__(self, store: Store, uncounted: Uncounted, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        uncounted: Uncounted,
+        *,
+        now: Callable[[], float],
+        client_days: int = 0,
+    ) -> None:
+        """`client_days` is for how long clients' accounts are kept; 0: there are none."""
         self.tally = Tally()
+        self.clients = ClientAccounts(is_kept=client_days > 0)
+        self._client_days = client_days
+        self._clients_kept_from = ""
         self.learning = Learning(store.lessons())
         self._lessons_saved = self.learning.lessons
         self._aside = Tally()
@@ -77,9 +93,15 @@ class Bookkeeper:
             _log.warning("the counts are not saved yet: %s", fault)
 
     def _save(self) -> None:
-        today = datetime.datetime.fromtimestamp(self._now(), datetime.UTC).date().isoformat()
+        now = datetime.datetime.fromtimestamp(self._now(), datetime.UTC)
+        hour, today = now.strftime("%Y-%m-%dT%H"), now.date().isoformat()
+        kept_from = (now - datetime.timedelta(hours=HOURS_KEPT)).strftime("%Y-%m-%dT%H")
         with self._saving:
-            self.tally.save(lambda counts: self._store.add_totals(today, counts))
+            self.tally.save(
+                lambda counts: self._store.add_totals(hour, counts, kept_from=kept_from)
+            )
+            self.clients.save(lambda counts: self._store.add_client_totals(today, counts))
+            self._forget_old_clients(now)
             while self._pulled:
                 self._store.note_pulled(*self._pulled[0])
                 self._pulled.popleft()
@@ -88,12 +110,26 @@ class Bookkeeper:
                 self._store.replace_lessons(lessons)
                 self._lessons_saved = lessons
 
+    def _forget_old_clients(self, now: datetime.datetime) -> None:
+        """Once a day, and at the start: then also all of them, where none are kept."""
+        first = (now - datetime.timedelta(days=self._client_days - 1)).date().isoformat()
+        kept_from = first if self.clients.is_kept else LAST_DAY
+        if kept_from != self._clients_kept_from:
+            self._store.forget_clients(kept_from=kept_from)
+            self._clients_kept_from = kept_from
+
+    def client_totals(self) -> dict[str, dict[str, int]]:
+        """What each client was given on the days that are kept. Blocks."""
+        self.save()
+        return self._store.client_totals()
+
     def accounts(self) -> Accounts:
         """What is counted; what is not yet saved is missing from `ever` and `by_day`."""
         return Accounts(
             since_start=dict(self.tally.since_start),
             ever=self._store.totals(),
             by_day=self._store.totals_by_day(),
+            by_hour=self._store.totals_by_hour(),
         )
 
     def models(self) -> list[ModelRow]:

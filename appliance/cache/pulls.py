@@ -14,6 +14,7 @@ from appliance.cache.fill import Fill
 from appliance.cache.janitor import Janitor
 from appliance.cache.manifests import FoundManifest, Manifests
 from appliance.cache.readers import FillReader, HeldReader, Reader, StreamReader
+from appliance.cache.sessions import Sessions
 from appliance.cache.tally import Count, Tally
 from appliance.policy.eviction import Budget
 from appliance.protocol.digest import Digest
@@ -31,6 +32,7 @@ MISMATCH_PAUSE_SECONDS = 30.0
 
 # Fills that run at once; others wait their turn. A tensor model's clients ask for 64 small blobs.
 FILLS_MAX = 64
+LOOK_SECONDS = 1.0  # At the sessions: their speed and state are as old as that.
 SAVE_SECONDS = 5.0  # Between two steps of the counts to disk: what a crash may leave uncounted.
 
 _log = logging.getLogger("cache")
@@ -49,9 +51,14 @@ class Cache:
         budget: Callable[[], Budget],
         uncounted: Uncounted,
         connections: int = 1,
+        client_days: int = 0,
     ) -> None:
-        """`connections` is how many requests at once the origin is to see, all fills together."""
-        self.books = Bookkeeper(store, uncounted, now=now)
+        """`connections` is how many requests at once the origin is to see, all fills together.
+
+        `client_days` is for how long is kept which client was given how much; 0: not at all.
+        """
+        self.books = Bookkeeper(store, uncounted, now=now, client_days=client_days)
+        self.sessions = Sessions(store, self.books.clients, now=now)
         self._store = store
         self._source_for = source_for
         self._now = now
@@ -82,7 +89,7 @@ class Cache:
             now=self._now,
             fresh_seconds=self._fresh_seconds,
         )
-        chores = (self._save_sometimes(), self.janitor.keep_watch())
+        chores = (self._save_sometimes(), self._look_at_sessions(), self.janitor.keep_watch())
         self._chores = [self._group.create_task(each) for each in chores]
         return self
 
@@ -95,6 +102,7 @@ class Cache:
         await self._group.__aexit__(None, None, None)
         for fill in self.fills:  # Of tasks that were cancelled before their first step.
             await asyncio.to_thread(fill.abandon)
+        self.sessions.look()
         await asyncio.to_thread(self.books.save)
 
     @property
@@ -107,6 +115,20 @@ class Cache:
     ) -> FoundManifest | Refusal:
         """Find a manifest; raises what Manifests.open raises."""
         return await self._manifests.open(reference, request)
+
+    def note_given(self, client_address: str, reference: Reference, digest: Digest) -> None:
+        """A client was given a manifest in answer to a GET."""
+        if not self.books.is_own(reference.repository):
+            self.books.note_pulled(reference)
+            self.sessions.note_manifest(client_address, reference, digest)
+
+    def watch(
+        self, client_address: str, repository: Repository, digest: Digest, reader: Reader
+    ) -> Reader:
+        """The same reader, for a client whose pull is to be seen; takes ownership of it."""
+        if self.books.is_own(repository):
+            return reader
+        return self.sessions.watch(client_address, repository, digest, reader)
 
     def is_listed(self, repository: Repository, digest: Digest) -> bool:
         """Whether a stored manifest of `repository` lists the blob."""
@@ -245,6 +267,11 @@ class Cache:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
             await asyncio.to_thread(self.books.save)
+
+    async def _look_at_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.sessions.look()
 
     async def _run(self, digest: Digest, fill: Fill) -> None:
         try:

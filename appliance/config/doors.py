@@ -184,3 +184,18 @@ class Access:
         "Empty: the box's own subnets and all private ones.",
         reason="A resolver or cache that answers the whole Internet is soon used by it.",
     )
+    record_clients: bool = key(
+        True,
+        flag(),
+        doc="Show on the page which machine pulls what, and keep how much each was given. Off: no "
+        "address of a client is shown or kept, and what was kept is forgotten at the next start. "
+        "(What the box learns of clients that miss its blob URLs names them either way.)",
+        reason="At home one wants to know; where people's machines are counted, one may have to "
+        "ask them first.",
+    )
+    client_days: int = key(
+        30,
+        number(1, 3650),
+        doc="For how many days it is kept how much each machine was given.",
+        reason="Long enough for a month's question, and no archive of who did what.",
+    )

@@ -22,7 +22,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from appliance.delivery.plain import PlainOutlet
@@ -56,8 +56,15 @@ class Outlet(Protocol):
 class _Job:
     """A body under way. Fields are the thread's once submitted, but for the marked ones."""
 
-    def __init__(self, outlet: Outlet, file_fd: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        file_fd: int,
+        note_sent: Callable[[int], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self.outlet = outlet
+        self.note_sent = note_sent
         self.out_fd = outlet.out_fd
         self.file_fd = file_fd
         self.queue: deque[Span] = deque()  # Shared: appended by the loop, popped by the thread.
@@ -143,10 +150,13 @@ class _PumpThread(threading.Thread):
             job.is_parked = False
 
     def _turn(self, job: _Job, events: int) -> None:
+        before_bytes = job.sent_bytes
         try:
             is_over = job.is_aborted or bool(events & job.outlet.gone_events) or self._send(job)
         except (OSError, EOFError):  # The peer is gone, or the disk is: no more will come.
             is_over = True
+        if job.sent_bytes > before_bytes:
+            job.note_sent(job.sent_bytes - before_bytes)
         if is_over:
             self._release(job)
 
@@ -199,6 +209,10 @@ class _PumpThread(threading.Thread):
         job.finish()
 
 
+def _tell_nobody(sent_bytes: int) -> None:
+    """For bodies that nobody counts."""
+
+
 class Pumps:
     """The pump threads of a box. Use with `async with`; leaving it cuts every body short."""
 
@@ -214,19 +228,34 @@ class Pumps:
         for thread in self._threads:
             await asyncio.to_thread(thread.stop)
 
-    async def send(self, out_fd: int, file_fd: int, spans: AsyncIterator[Span]) -> int:
+    async def send(
+        self,
+        out_fd: int,
+        file_fd: int,
+        spans: AsyncIterator[Span],
+        note_sent: Callable[[int], None] = _tell_nobody,
+    ) -> int:
         """Send `spans` of a file to a socket in the clear: see `send_by`."""
-        return await self.send_by(PlainOutlet(out_fd), file_fd, spans)
+        return await self.send_by(PlainOutlet(out_fd), file_fd, spans, note_sent)
 
-    async def send_by(self, outlet: Outlet, file_fd: int, spans: AsyncIterator[Span]) -> int:
+    async def send_by(
+        self,
+        outlet: Outlet,
+        file_fd: int,
+        spans: AsyncIterator[Span],
+        note_sent: Callable[[int], None] = _tell_nobody,
+    ) -> int:
         """Send `spans` of a file through `outlet`, in order; return how many bytes went out.
 
         Fewer than the spans hold means that the peer is gone or took nothing for too long, or that
-        the iterator ended early. Takes ownership of the outlet and its socket (a duplicate of the
-        client's, non-blocking, with nothing left in any buffer before it) and closes that;
-        `file_fd` stays the caller's and must stay open until this returns.
+        the iterator ended early. `note_sent` is told by the pump's thread, after each turn, how
+        many bytes went out in it; all of them by the time that this returns.
+
+        Takes ownership of the outlet and its socket (a duplicate of the client's, non-blocking,
+        with nothing left in any buffer before it) and closes that; `file_fd` stays the caller's and
+        must stay open until this returns.
         """
-        job = _Job(outlet, file_fd, asyncio.get_running_loop())
+        job = _Job(outlet, file_fd, note_sent, asyncio.get_running_loop())
         thread = min(self._threads, key=lambda each: each.load)
         thread.wake(job)
         try:

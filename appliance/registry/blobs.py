@@ -181,7 +181,8 @@ class BlobRoutes:
         served = span or whole
         if served is None or request.method == "HEAD":
             return Answer(200, fields | {"Content-Length": str(size_bytes)})
-        reader = await self.cache.open_blob(repository, digest, size_bytes, served)
+        opened = await self.cache.open_blob(repository, digest, size_bytes, served)
+        reader = self.cache.watch(request.client_address, repository, digest, opened)
         fields["Content-Length"] = str(served.size_bytes)
         fields["Cache-Status"] = format_cache_status(reader.status)
         return BlobAnswer(206 if span else 200, fields, reader)

@@ -4,7 +4,7 @@ Once the head is out, trouble has one expression only: the connection closes sho
 Content-Length. The client sees an unexpected end, keeps what came and asks for the rest.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from appliance.cache.readers import Reader
@@ -15,8 +15,13 @@ from appliance.upstream.source import OriginUnreachableError
 class Exit(Protocol):
     """How a door sends the bytes of one body. Both raise ConnectionError if the client is gone."""
 
-    async def send_spans(self, file_fd: int, spans: AsyncIterator[Span]) -> int:
-        """Send spans of a file in order; return how many bytes went out."""
+    async def send_spans(
+        self, file_fd: int, spans: AsyncIterator[Span], note_sent: Callable[[int], None]
+    ) -> int:
+        """Send spans of a file in order; return how many bytes went out.
+
+        `note_sent` is told of them as they go, by any thread.
+        """
         ...
 
     async def write(self, chunk: bytes) -> None:
@@ -27,12 +32,11 @@ class Exit(Protocol):
 async def send_body(reader: Reader, way_out: Exit) -> bool:
     """Whether the whole span went out; if not, the caller cuts the connection.
 
-    Counts what went out. The reader stays the caller's to close.
+    Counts what goes out as it goes. The reader stays the caller's to close.
     """
     sent = 0
     if reader.file_fd is not None:
-        sent = await way_out.send_spans(reader.file_fd, reader.spans())
-        reader.note_sent(sent)
+        sent = await way_out.send_spans(reader.file_fd, reader.spans(), reader.note_sent)
     if sent < reader.span.size_bytes and reader.is_streamable():
         sent += await _stream(reader, way_out, reader.span.start + sent)
     return sent == reader.span.size_bytes

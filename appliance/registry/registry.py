@@ -98,7 +98,7 @@ class Registry:
         if request.client.is_ollama and self._is_in_vain(request, found):
             raise Unavailable(self.blobs.explain_refusal(request))
         if request.method == "GET":
-            self.cache.books.note_pulled(reference)
+            self.cache.note_given(request.client_address, reference, found.digest)
         return Answer(200, _manifest_fields(found), found.content)
 
     def _is_in_vain(self, request: Request, found: FoundManifest) -> bool:

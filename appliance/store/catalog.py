@@ -144,6 +144,12 @@ class Catalog:
             found = [decode_manifest(content) for _, content in now.items(MANIFESTS)]
         return [record for record in found if record is not None]
 
+    def find_manifest(self, repository: Repository, digest: Digest) -> ManifestRecord | None:
+        """The record of a manifest that is stored under `repository`."""
+        with self._env.reading() as now:
+            content = now.find(MANIFESTS, _owned(repository, digest))
+        return None if content is None else decode_manifest(content)
+
     def lists(self, repository: Repository, digest: Digest) -> int | None:
         """The size that a stored manifest of `repository` gives the blob; None if none lists it."""
         with self._env.reading() as now:

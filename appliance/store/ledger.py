@@ -5,6 +5,8 @@ Tables:
     about   "store"                     → the id in the marker
     totals  name                        → count, ever
     daily   day NUL name                → count on that day
+    hourly  hour NUL name               → count in that hour; old hours are forgotten
+    clients day NUL address NUL name    → count of that client on that day; old days are forgotten
     moves   reference NUL when          → TagMove; the same move recorded twice is one
     pulls   reference                   → last pulled, how often
     pins    reference                   → empty: never let this one go
@@ -36,11 +38,13 @@ from appliance.store.faults import EnvironmentDamagedError, LedgerDamagedError
 from appliance.store.index import MAP_SIZE_BYTES, Environment, Transaction
 from appliance.store.records import Pulls, TagMove, TokenRecord
 
-ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS, TOKENS, LEARNT = TABLES = (
+ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS, TOKENS, LEARNT, HOURLY, CLIENTS = TABLES = (
     *("about", "totals", "daily", "moves", "pulls", "pins", "tokens", "learnt"),
+    *("hourly", "clients"),
 )
 
 _STORE = b"store"
+_DAY_LENGTH = len("2026-01-31")  # Of an hour's spelling, the part that is its day's.
 
 
 class Ledger:
@@ -66,13 +70,19 @@ class Ledger:
     def belong_to(self, store_id: str) -> None:
         self._env.write(lambda now: now.put(ABOUT, _STORE, store_id.encode()))
 
-    def add_totals(self, day: str, counts: Mapping[str, int]) -> None:
-        """Add `counts` to what was counted ever, and on `day` (spelled so that days sort)."""
+    def add_totals(self, hour: str, counts: Mapping[str, int], *, kept_from: str = "") -> None:
+        """Add `counts` to what was counted ever, on the day and in `hour` (2026-01-31T23).
+
+        Hours before `kept_from` are forgotten.
+        """
+        day = hour[:_DAY_LENGTH]
 
         def work(now: Transaction) -> None:
             for name, count in counts.items():
                 _add(now, TOTALS, name.encode(), count)
                 _add(now, DAILY, f"{day}\0{name}".encode(), count)
+                _add(now, HOURLY, f"{hour}\0{name}".encode(), count)
+            _forget_before(now, HOURLY, kept_from)
 
         self._env.write(work)
 
@@ -81,12 +91,42 @@ class Ledger:
             return {key.decode(): decode_size(each) or 0 for key, each in now.items(TOTALS)}
 
     def totals_by_day(self) -> dict[str, dict[str, int]]:
-        days: dict[str, dict[str, int]] = {}
+        return self._totals_by_time(DAILY)
+
+    def totals_by_hour(self) -> dict[str, dict[str, int]]:
+        return self._totals_by_time(HOURLY)
+
+    def _totals_by_time(self, table: str) -> dict[str, dict[str, int]]:
+        times: dict[str, dict[str, int]] = {}
         with self._env.reading() as now:
-            for key, content in now.items(DAILY):
-                day, _, name = key.decode().partition("\0")
-                days.setdefault(day, {})[name] = decode_size(content) or 0
-        return days
+            for key, content in now.items(table):
+                time, _, name = key.decode().partition("\0")
+                times.setdefault(time, {})[name] = decode_size(content) or 0
+        return times
+
+    def add_client_totals(self, day: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Add `counts` of each client to its own on `day`."""
+
+        def work(now: Transaction) -> None:
+            for address, of_client in counts.items():
+                for name, count in of_client.items():
+                    _add(now, CLIENTS, f"{day}\0{address}\0{name}".encode(), count)
+
+        self._env.write(work)
+
+    def client_totals(self) -> dict[str, dict[str, int]]:
+        """By address, all days together."""
+        clients: dict[str, dict[str, int]] = {}
+        with self._env.reading() as now:
+            for key, content in now.items(CLIENTS):
+                _, address, name = key.decode().split("\0")
+                of_client = clients.setdefault(address, {})
+                of_client[name] = of_client.get(name, 0) + (decode_size(content) or 0)
+        return clients
+
+    def forget_clients(self, *, kept_from: str) -> None:
+        """Forget the days before `kept_from`."""
+        self._env.write(lambda now: _forget_before(now, CLIENTS, kept_from))
 
     def record_move(self, move: TagMove) -> None:
         # Instants are positive, and those sort as their bits do.
@@ -170,6 +210,17 @@ class Ledger:
 def _pulls(now: Transaction, key: bytes) -> Pulls | None:
     content = now.find(PULLS, key)
     return None if content is None else decode_pulls(content)
+
+
+def _forget_before(now: Transaction, table: str, kept_from: str) -> None:
+    """Remove what sorts before `kept_from`. Keys are read first: a cursor must not see removals."""
+    old = []
+    for key, _ in now.items(table):
+        if key >= kept_from.encode():
+            break
+        old.append(key)
+    for key in old:
+        now.remove(table, key)
 
 
 def _add(now: Transaction, table: str, key: bytes, count: int) -> None:

@@ -222,6 +222,11 @@ class Store:
         """The size that a stored manifest of `repository` gives the blob; None if none lists it."""
         return self._catalog.lists(repository, digest)
 
+    def list_blobs(self, repository: Repository, digest: Digest) -> dict[Digest, int]:
+        """Each blob of a stored manifest, with its size in bytes; none where it is not stored."""
+        manifest = self._catalog.find_manifest(repository, digest)
+        return dict(manifest.blobs) if manifest else {}
+
     def models(self) -> list[ModelRow]:
         """Every stored tag, in the order of names. Some 50 ms for a thousand."""
         return list_models(self._catalog, self._ledger, self._shelf.held_of)
@@ -260,15 +265,33 @@ class Store:
         """Oldest first."""
         return self._ledger.moves(reference)
 
-    def add_totals(self, day: str, counts: Mapping[str, int]) -> None:
-        """Add to the counts of `day` (YYYY-MM-DD) and of all days."""
-        self._ledger.add_totals(day, counts)
+    def add_totals(self, hour: str, counts: Mapping[str, int], *, kept_from: str = "") -> None:
+        """Add to the counts of `hour` (YYYY-MM-DDTHH), its day and all days.
+
+        Hours before `kept_from` are forgotten; days are not.
+        """
+        self._ledger.add_totals(hour, counts, kept_from=kept_from)
 
     def totals(self) -> dict[str, int]:
         return self._ledger.totals()
 
     def totals_by_day(self) -> dict[str, dict[str, int]]:
         return self._ledger.totals_by_day()
+
+    def totals_by_hour(self) -> dict[str, dict[str, int]]:
+        return self._ledger.totals_by_hour()
+
+    def add_client_totals(self, day: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Add to the counts of `day` by client address."""
+        self._ledger.add_client_totals(day, counts)
+
+    def client_totals(self) -> dict[str, dict[str, int]]:
+        """By client address, over all days that are kept."""
+        return self._ledger.client_totals()
+
+    def forget_clients(self, *, kept_from: str) -> None:
+        """Forget what was counted by client address on days before `kept_from`."""
+        self._ledger.forget_clients(kept_from=kept_from)
 
     def lessons(self) -> dict[Subject, float]:
         """What was learnt of clients, and when."""

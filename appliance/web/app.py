@@ -7,6 +7,7 @@ from functools import partial
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler
 
+from appliance.policy.roles import Role
 from appliance.protocol.errors import Unavailable, Verdict
 from appliance.web.access import Access
 from appliance.web.clear import ClearDoor
@@ -59,6 +60,8 @@ def make_routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/health/ready", views.ready, "whether clients may be sent here"),
         Route("GET", "/api/info", views.info, "the box"),
         Route("GET", "/api/models", views.models, "what it holds; ?q= &limit="),
+        Route("GET", "/api/sessions", views.sessions, "who pulls what, and lately pulled"),
+        Route("GET", "/api/clients", views.clients, "what each machine was given", Role.VIEWER),
         Route("GET", "/cache/stats", views.stats, "what it did"),
         Route("GET", "/ca.pem", views.ca, "its CA"),
         Route("POST", "/login", parts.login.log_in, "a session, for the form's `password`"),

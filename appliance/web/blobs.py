@@ -3,7 +3,7 @@
 A body cut short ends with an end-of-file and not a reset, which may eat what was sent.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -40,10 +40,12 @@ class _ClearExit:
     writer: AbstractStreamWriter
     pumps: Pumps
 
-    async def send_spans(self, file_fd: int, spans: AsyncIterator[Span]) -> int:
+    async def send_spans(
+        self, file_fd: int, spans: AsyncIterator[Span], note_sent: Callable[[int], None]
+    ) -> int:
         self.writer.send_headers()
         out_fd = await take_socket(self.request.transport, self.writer.drain)
-        return await self.pumps.send(out_fd, file_fd, spans)
+        return await self.pumps.send(out_fd, file_fd, spans, note_sent)
 
     async def write(self, chunk: bytes) -> None:
         await self.response.write(chunk)

@@ -30,6 +30,7 @@ def describe_stats(
         "dedup_ratio": ratio(listed_bytes, stats.blob_size_bytes),
         "ever": describe_counts(accounts.ever),
         "by_day": {day: describe_counts(counts) for day, counts in accounts.by_day.items()},
+        "by_hour": {hour: describe_counts(counts) for hour, counts in accounts.by_hour.items()},
         **describe_counts(accounts.ever),
     }
 

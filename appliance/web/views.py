@@ -7,11 +7,13 @@ from typing import Any
 
 from aiohttp import web
 
+from appliance.cache.clients import PULLS, SERVED_BYTES
 from appliance.policy.health import Status, judge_health
 from appliance.protocol.fields import format_authority
 from appliance.web.facts import Facts
 from appliance.web.learnt import describe_lessons
 from appliance.web.models import describe_model, format_instant, matches
+from appliance.web.sessions import describe_sessions
 from appliance.web.stats import describe_stats
 
 MODELS_MAX = 10_000  # A page of JSON that a script still reads in one go; `limit` lowers it.
@@ -60,6 +62,29 @@ class Views:
         wanted = [row for row in rows if matches(row, request.query.get("q", ""))][:limit]
         base_url, name = self.base_url(request), self._facts.registry_name
         return _json([describe_model(row, base_url, name) for row in wanted])
+
+    async def sessions(self, request: web.Request) -> web.Response:
+        return _json(self.describe_sessions())
+
+    def describe_sessions(self) -> dict[str, Any]:
+        """What `/api/sessions` says."""
+        sessions, names_clients = self._facts.cache.sessions, self._books.clients.is_kept
+        return describe_sessions(sessions, now=self._facts.now(), names_clients=names_clients)
+
+    async def clients(self, request: web.Request) -> web.Response:
+        """What each client was given in the days that are kept, the most first."""
+        totals = await asyncio.to_thread(self._books.client_totals)
+        most_first = sorted(totals.items(), key=lambda each: -each[1].get(SERVED_BYTES, 0))
+        return _json(
+            [
+                {
+                    "client_ip": address,
+                    "bytes_served": counts.get(SERVED_BYTES, 0),
+                    "pulls": counts.get(PULLS, 0),
+                }
+                for address, counts in most_first
+            ]
+        )
 
     async def stats(self, request: web.Request) -> web.Response:
         return _json(await asyncio.to_thread(self.describe_stats))

@@ -140,6 +140,7 @@ async def open_shop(root: Path) -> AsyncIterator[Shop]:
             fresh_seconds=300.0,
             budget=lambda: Budget(min_free_bytes[0], 2**60),
             uncounted=Uncounted(Repository("box", "own"), ()),
+            client_days=30,
         )
         policy = DeliveryPolicy(refuse_private_from=(0, 35, 2))
         routes = BlobRoutes(

@@ -42,6 +42,27 @@ def test_totals_survive_a_restart(tmp_path: Path, uncounted: Uncounted, clock: C
         assert books.accounts().by_day["2023-11-15"] == {"served_bytes": 2}
 
 
+def test_clients_are_kept_for_so_many_days(
+    store: Store, uncounted: Uncounted, clock: Clock
+) -> None:
+    books = Bookkeeper(store, uncounted, now=clock, client_days=2)
+    for address in ("10.0.0.1", "10.0.0.2", "10.0.0.3"):
+        books.clients.note_pull(address)
+        books.save()
+        clock.now += 86_400
+    clock.now -= 86_400
+    assert set(books.client_totals()) == {"10.0.0.2", "10.0.0.3"}
+    without = Bookkeeper(store, uncounted, now=clock)
+    without.clients.note_pull("10.0.0.4")
+    assert without.client_totals() == {}
+
+
+def test_hours_are_counted_too(books: Bookkeeper) -> None:
+    books.tally_for(TINY).add(Count.SERVED_BYTES, 5)
+    books.save()
+    assert books.accounts().by_hour == {"2023-11-14T22": {"served_bytes": 5}}
+
+
 def test_lessons_survive_a_restart_until_they_are_cleared(
     tmp_path: Path, uncounted: Uncounted, clock: Clock
 ) -> None:

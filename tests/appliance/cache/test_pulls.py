@@ -292,7 +292,7 @@ async def test_a_ledger_that_fails_is_tried_again(
     monkeypatch.setattr(pulls, "SAVE_SECONDS", 0.0)
     is_broken, tries, written = True, [0], Counter[str]()
 
-    def write(day: str, counts: dict[str, int]) -> None:
+    def write(hour: str, counts: dict[str, int], *, kept_from: str) -> None:
         tries[0] += 1
         if is_broken:
             raise StoreFullError(store.root, 1, 0)

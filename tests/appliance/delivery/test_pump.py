@@ -75,6 +75,24 @@ async def test_spans_arrive_in_order_and_whole(wire: Wire, blob: tuple[int, byte
     assert received.result() == content
 
 
+async def test_bytes_are_told_as_they_go(wire: Wire, blob: tuple[int, bytes]) -> None:
+    fd, _ = blob
+    told: list[int] = []
+    loop, first = asyncio.get_running_loop(), asyncio.Event()
+
+    def note(sent_bytes: int) -> None:
+        told.append(sent_bytes)
+        loop.call_soon_threadsafe(first.set)
+
+    async with Pumps(threads=1) as pumps, asyncio.TaskGroup() as group:
+        sending = group.create_task(pumps.send(wire.out_fd(), fd, each(Span(0, SIZE_BYTES)), note))
+        await first.wait()
+        assert 0 < sum(told) < SIZE_BYTES  # The socket takes no more.
+        assert not sending.done()
+        await wire.read(SIZE_BYTES)
+    assert sum(told) == sending.result() == SIZE_BYTES
+
+
 async def test_a_parked_job_wakes_when_bytes_land(wire: Wire, blob: tuple[int, bytes]) -> None:
     fd, content = blob
     landed = asyncio.Event()

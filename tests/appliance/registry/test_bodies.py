@@ -1,6 +1,6 @@
 """Bodies: first what a file gives, then what the source does, and never more than was promised."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -54,9 +54,13 @@ class Gate:
     allowed: int = 1000
     sent: int = 0
 
-    async def send_spans(self, file_fd: int, spans: AsyncIterator[Span]) -> int:
+    async def send_spans(
+        self, file_fd: int, spans: AsyncIterator[Span], note_sent: Callable[[int], None]
+    ) -> int:
         async for span in spans:
-            self.sent += min(span.size_bytes, self.allowed)
+            sent = min(span.size_bytes, self.allowed)
+            self.sent += sent
+            note_sent(sent)
         return self.sent
 
     async def write(self, chunk: bytes) -> None:

@@ -38,6 +38,24 @@ def test_totals_are_the_sums_of_the_days(
     ledger.close()
 
 
+def test_hours_are_their_day_s_and_old_ones_are_forgotten(ledger: Ledger) -> None:
+    for hour in ("2026-01-01T22", "2026-01-01T23", "2026-01-02T00"):
+        ledger.add_totals(hour, {"hits": 2}, kept_from="2026-01-01T23")
+    assert ledger.totals_by_hour() == {
+        "2026-01-01T23": {"hits": 2},
+        "2026-01-02T00": {"hits": 2},
+    }
+    assert ledger.totals_by_day() == {"2026-01-01": {"hits": 4}, "2026-01-02": {"hits": 2}}
+
+
+def test_clients_are_counted_by_day_and_told_together(ledger: Ledger) -> None:
+    ledger.add_client_totals("2026-01-01", {"10.0.0.9": {"pulls": 1}, "fd00::9": {"pulls": 5}})
+    ledger.add_client_totals("2026-01-02", {"10.0.0.9": {"pulls": 2, "served_bytes": 7}})
+    assert ledger.client_totals()["10.0.0.9"] == {"pulls": 3, "served_bytes": 7}
+    ledger.forget_clients(kept_from="2026-01-02")
+    assert ledger.client_totals() == {"10.0.0.9": {"pulls": 2, "served_bytes": 7}}
+
+
 def test_moves_are_told_oldest_first_and_for_their_tag_alone(ledger: Ledger) -> None:
     later, earlier = TagMove(LATEST, NEW, OLD, NOON + 1), TagMove(LATEST, OLD, NEW, NOON)
     ledger.record_move(later)

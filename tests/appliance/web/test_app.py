@@ -10,6 +10,7 @@ from tests.appliance.web.conftest import Door, OpenDoor
 
 ROUTES = (
     *("/", "/box.css", "/health", "/api/info", "/api/models", "/cache/stats", "/ca.pem"),
+    *("/api/sessions", "/api/clients"),
     *("/v2/", "/v2/library/tiny/manifests/latest", "/blobs/x", "/nowhere"),
 )
 
@@ -39,7 +40,7 @@ async def test_what_is_not_there_is_404(door: Door, target: str) -> None:
     assert (await door.ask(target)).status == 404
 
 
-@pytest.mark.parametrize("target", ROUTES[:7])
+@pytest.mark.parametrize("target", ROUTES[:9])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_the_box_s_own_routes_are_read_only(door: Door, method: str, target: str) -> None:
     assert (await door.ask(target, method=method)).status == 405

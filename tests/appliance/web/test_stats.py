@@ -27,7 +27,7 @@ OURS = {
 
 
 def test_the_keys_that_scripts_know_are_all_there() -> None:
-    empty = Accounts({}, {}, {})
+    empty = Accounts({}, {}, {}, {})
     told = describe_stats(STATS, empty, [], directory="state", now=0.0)
     assert set(told) >= KNOWN | OURS
     assert (told["blob_count"], told["total_blob_size_mb"]) == (2, 30.0)
@@ -50,10 +50,13 @@ def test_what_was_fetched_for_nobody_is_never_a_negative_saving() -> None:
 
 
 def test_days_are_told_apart() -> None:
-    accounts = Accounts({}, {Count.BLOB_HITS: 3}, {"2026-11-20": {Count.BLOB_HITS: 1}})
+    hours = {"2026-11-20T13": {Count.BLOB_HITS.value: 1}}
+    days = {"2026-11-20": {Count.BLOB_HITS.value: 1}}
+    accounts = Accounts({}, {Count.BLOB_HITS: 3}, days, hours)
     told = describe_stats(STATS, accounts, [ROW], directory="state", now=0.0)
     assert told["hits"] == told["ever"]["hits"] == 3
     assert told["by_day"]["2026-11-20"]["hits"] == 1
+    assert told["by_hour"]["2026-11-20T13"]["hits"] == 1
 
 
 def test_a_ratio_has_four_places() -> None:

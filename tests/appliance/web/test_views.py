@@ -8,6 +8,7 @@ from appliance.policy.delivery import Delivery
 from appliance.policy.grants import Grant
 from appliance.policy.health import Check
 from appliance.policy.learning import Subject
+from appliance.policy.roles import Role
 from appliance.protocol.digest import digest_of
 from appliance.protocol.reference import Repository
 from tests.appliance.web.conftest import Door, OpenDoor, request
@@ -156,3 +157,18 @@ async def test_urls_never_come_from_the_host_field(door: Door) -> None:
         async with door.dial() as wire:
             answer = await wire.ask(f"GET {target} HTTP/1.1\r\nHost: evil.example\r\n\r\n".encode())
         assert b"evil" not in answer.body
+
+
+async def test_what_each_machine_was_given_is_for_viewers(open_door: OpenDoor) -> None:
+    async with open_door() as door:
+        books = door.shop.cache.books
+        for address, size_bytes in (("10.0.0.1", 5), ("10.0.0.2", 7)):
+            books.clients.note_pull(address)
+            books.clients.note_served(address, size_bytes)
+        assert (await door.ask("/api/clients")).status == 401
+        token = door.desk.token(Role.VIEWER)
+        answer = await door.ask("/api/clients", f"Authorization: Bearer {token}")
+    assert json.loads(answer.body) == [
+        {"client_ip": "10.0.0.2", "bytes_served": 7, "pulls": 1},
+        {"client_ip": "10.0.0.1", "bytes_served": 5, "pulls": 1},
+    ]
