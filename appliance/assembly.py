@@ -123,6 +123,7 @@ def make_cache(
         uncounted=Uncounted(BUILTIN.repository, builtin.digests),
         connections=config.origin.connections,
         client_days=config.access.client_days if config.access.record_clients else 0,
+        scrub_days=config.cache.scrub_days,
     )
 
 

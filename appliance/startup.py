@@ -183,7 +183,7 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         checkup,
         doors,
         _make_facts(ground, engine, checkup),
-        Upkeep(ground.store, engine.cache.janitor),
+        Upkeep(ground.store, engine.cache.janitor, engine.cache.scrubber),
         make_tokens(ground.store, ground.secret, time.time),
         audit,
     )

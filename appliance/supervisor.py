@@ -32,6 +32,7 @@ from appliance.upstream.resolver import NameUnresolvableError
 from appliance.web.learnt import FORGET_LEARNT, describe_lessons
 from appliance.web.models import describe_model
 from appliance.web.next_steps import describe_next_steps
+from appliance.web.stats import describe_scrub
 
 BEAT_SECONDS = 0.5  # DNS fails open after two seconds of silence.
 CHECKUP_SECONDS = 60.0  # A self-pull costs milliseconds; a broken box is noticed in a minute.
@@ -182,7 +183,10 @@ def make_questions(box: Box) -> Mapping[str, Callable[[], Awaitable[Any]]]:
     async def learnt() -> Any:
         return _describe_learnt(box)
 
-    return {"models": models, "status": status, "learnt": learnt}
+    async def scrub() -> Any:
+        return describe_scrub(box.facts.cache.scrubber.progress())
+
+    return {"models": models, "status": status, "learnt": learnt, "scrub": scrub}
 
 
 def _describe_learnt(box: Box) -> list[dict[str, Any]]:

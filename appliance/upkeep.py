@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from appliance.cache.fill import Fill
 from appliance.cache.janitor import Janitor
+from appliance.cache.mending import Mender
+from appliance.cache.scrub import Scrubber
 from appliance.cache.tally import Tally
 from appliance.control import BoxNotRunningError, BoxPuzzledError, Deed, wish_of_box
 from appliance.policy.eviction import Budget, Eviction
 from appliance.policy.roles import DEEDS
-from appliance.protocol.errors import NameInvalid
+from appliance.protocol.errors import NameInvalid, Unavailable
 from appliance.protocol.reference import Reference, format_model_name, parse_model_name
 from appliance.store.store import Store, open_store
 from appliance.upstream.builtin import BuiltinSource
@@ -36,9 +39,10 @@ class WishInvalidError(Exception):
 class Upkeep:
     """The deeds, on an open store."""
 
-    def __init__(self, store: Store, janitor: Janitor) -> None:
+    def __init__(self, store: Store, janitor: Janitor, scrubber: Scrubber) -> None:
         self._store = store
         self._janitor = janitor
+        self._scrubber = scrubber
 
     def deeds(self) -> Mapping[str, Deed]:
         """Each by the verb that it is for."""
@@ -49,6 +53,7 @@ class Upkeep:
             "evict": self.evict,
             "gc": self.collect,
             "verify": self.verify,
+            "scrub": self.scrub,
         }
 
     async def pin(self, wish: Mapping[str, Any]) -> Any:
@@ -88,6 +93,23 @@ class Upkeep:
             "read_bytes": report.read_size_bytes,
         }
 
+    async def scrub(self, wish: Mapping[str, Any]) -> Any:
+        """Read `model` again, or everything, and mend what is wrong."""
+        model = wish.get("model")
+        done = await self._scrubber.scrub(None if model is None else read_model(model))
+        return {
+            "blob_count": done.blob_count,
+            "read_bytes": done.read_bytes,
+            "damaged": [
+                {
+                    "digest": str(digest),
+                    "bad_bytes": bad_bytes,
+                    "mended": digest not in done.unmended,
+                }
+                for digest, bad_bytes in done.damaged.items()
+            ],
+        }
+
 
 def perform(state_dir: Path, verb: str, wish: Mapping[str, Any]) -> Any:
     """Have the running box do it; with none running, take its lock and do it here. Blocks.
@@ -107,7 +129,8 @@ def perform(state_dir: Path, verb: str, wish: Mapping[str, Any]) -> Any:
 
 
 async def _perform_here(store: Store, verb: str, wish: Mapping[str, Any]) -> Any:
-    return await Upkeep(store, make_janitor(store)).deeds()[verb](wish)
+    upkeep = Upkeep(store, make_janitor(store), make_scrubber(store))
+    return await upkeep.deeds()[verb](wish)
 
 
 def make_janitor(store: Store) -> Janitor:
@@ -119,6 +142,30 @@ def make_janitor(store: Store) -> Janitor:
         own=BuiltinSource().digests,
         tally=Tally(),
     )
+
+
+def make_scrubber(store: Store) -> Scrubber:
+    """A scrubber of a store that no box has open: it takes out of service, and cannot fetch."""
+
+    async def fill(*_: object) -> Fill:
+        raise Unavailable("no box runs to fetch it")
+
+    tally = Tally()
+    mender = Mender(store, tally=tally, now=_no_time, fill=fill, spoil=lambda *_: None)
+    return Scrubber(
+        store,
+        mender,
+        days=0,
+        own=BuiltinSource().digests,
+        tally=tally,
+        now=_no_time,
+        is_busy=lambda: False,
+    )
+
+
+def _no_time() -> float:
+    """Nothing is paced, and nothing tried twice, by who does one thing and ends."""
+    return 0.0
 
 
 def read_model(text: object) -> Reference:

@@ -51,7 +51,7 @@ class Following:
 
 
 class Fill:
-    """The fill of one digest. `fault` tells why it ended without completing its blob."""
+    """The fill of one digest. Once it is `over`, `fault` tells why it did not complete its blob."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Fill:
         self.pending = pending
         self.file_fd = pending.open_reader()  # Open until the fill is over, committed or not.
         self.fault: Exception | None = None
-        self.is_over = False
+        self.over = asyncio.Event()
         self._source = source
         self._tally = tally
         self._now = now
@@ -100,6 +100,11 @@ class Fill:
             await asyncio.to_thread(_let_go, self.pending.suspend)
         finally:
             self._end()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, with or without its blob."""
+        return self.over.is_set()
 
     def abandon(self) -> None:
         """End a fill whose `run` was cancelled before its first step. Blocks."""
@@ -219,7 +224,7 @@ class Fill:
                 await asyncio.to_thread(self.pending.sync)
 
     def _end(self) -> None:
-        self.is_over = True
+        self.over.set()
         self._runs = None
         os.close(self.file_fd)
         for each in self._readers:

@@ -7,16 +7,21 @@ the origin, asked anonymously, says that it is there: a digest alone is no permi
 import asyncio
 import logging
 from collections.abc import Callable
+from weakref import WeakSet
 
 from appliance.cache.accounts import Bookkeeper, Uncounted
 from appliance.cache.collapse import Collapse
 from appliance.cache.fill import Fill
 from appliance.cache.janitor import Janitor
 from appliance.cache.manifests import FoundManifest, Manifests
+from appliance.cache.mending import Mender
 from appliance.cache.readers import FillReader, HeldReader, Reader, StreamReader
+from appliance.cache.scrub import Scrubber
 from appliance.cache.sessions import Sessions
 from appliance.cache.tally import Count, Tally
+from appliance.policy.backoff import choose_mismatch_pause
 from appliance.policy.eviction import Budget
+from appliance.policy.spans import SpanSet
 from appliance.protocol.digest import Digest
 from appliance.protocol.errors import BlobUnknown, RangeNotSatisfiable, Unavailable
 from appliance.protocol.fields import CacheStatus
@@ -25,10 +30,6 @@ from appliance.protocol.reference import Reference, Repository
 from appliance.store.faults import DigestMismatchError, StoreError, StoreFullError
 from appliance.store.store import Store
 from appliance.upstream.source import ManifestRequest, OriginUnreachableError, Refusal, Source
-
-# After bytes that were not their digest's: long enough that a broken origin is not hammered by
-# retrying clients, short enough that a repaired one is noticed within a client's own retries.
-MISMATCH_PAUSE_SECONDS = 30.0
 
 # Fills that run at once; others wait their turn. A tensor model's clients ask for 64 small blobs.
 FILLS_MAX = 64
@@ -52,10 +53,12 @@ class Cache:
         uncounted: Uncounted,
         connections: int = 1,
         client_days: int = 0,
+        scrub_days: float = 0,
     ) -> None:
         """`connections` is how many requests at once the origin is to see, all fills together.
 
-        `client_days` is for how long is kept which client was given how much; 0: not at all.
+        `client_days` is for how long is kept which client was given how much; 0: not at all. Every
+        byte held is read again within `scrub_days`; 0: never.
         """
         self.books = Bookkeeper(store, uncounted, now=now, client_days=client_days)
         self.sessions = Sessions(store, self.books.clients, now=now)
@@ -70,10 +73,24 @@ class Cache:
             own=uncounted.digests,
             tally=self.books.tally,
         )
+        self.mender = Mender(
+            store, tally=self.books.tally, now=now, fill=self._mend, spoil=self._spoil
+        )
+        self.scrubber = Scrubber(
+            store,
+            self.mender,
+            days=scrub_days,
+            own=uncounted.digests,
+            tally=self.books.tally,
+            now=now,
+            is_busy=lambda: bool(self._fills or self._held_readers),
+        )
+        self._held_readers: WeakSet[HeldReader] = WeakSet()
         self._connections = connections
         self._slots = asyncio.Semaphore(FILLS_MAX)
         self._running_count = 0
         self._fills: dict[Digest, Fill] = {}
+        self._mismatches: dict[Digest, int] = {}  # In a row.
         self._paused_until: dict[Digest, float] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
@@ -89,7 +106,10 @@ class Cache:
             now=self._now,
             fresh_seconds=self._fresh_seconds,
         )
-        chores = (self._save_sometimes(), self._look_at_sessions(), self.janitor.keep_watch())
+        chores = (
+            *(self._save_sometimes(), self._look_at_sessions(), self.janitor.keep_watch()),
+            *(self.scrubber.patrol(), self.mender.keep_trying()),
+        )
         self._chores = [self._group.create_task(each) for each in chores]
         return self
 
@@ -173,13 +193,16 @@ class Cache:
         """
         tally = self.books.tally_for(repository)
         self.janitor.note_used(digest)
+        source = self._source_for(repository)
+        rest = StreamReader(source, repository, digest, span, size_bytes, tally)
+        if self.mender.is_condemned(digest, span):
+            tally.add(Count.BLOB_MISSES)
+            return rest
         held = self._open_held(digest, span, tally)
         if held is not None:
             tally.add(Count.BLOB_HITS)
             return held
         tally.add(Count.BLOB_MISSES)
-        source = self._source_for(repository)
-        rest = StreamReader(source, repository, digest, span, size_bytes, tally)
         try:
             fill, status = await self._join_or_make_room(repository, digest, size_bytes, source)
             if fill.pending.size_bytes != size_bytes:
@@ -211,7 +234,20 @@ class Cache:
             file_fd = self._store.open_blob(digest)
         except BlobUnknown:  # Its file was lost or cut short; the record is gone by now.
             return None
-        return HeldReader(span, record.size_bytes, CacheStatus.HIT, file_fd, tally)
+        reader = HeldReader(digest, span, record.size_bytes, file_fd, tally)
+        self._held_readers.add(reader)
+        return reader
+
+    def _spoil(self, digest: Digest, bad: SpanSet) -> None:
+        """Cut short those who are sent any of the bad spans."""
+        for reader in tuple(self._held_readers):
+            if reader.digest == digest and list(bad.missing(reader.span)) != [reader.span]:
+                reader.spoil()
+
+    async def _mend(self, repository: Repository, digest: Digest, size_bytes: int) -> Fill:
+        source = self._source_for(repository)
+        fill, _ = await self._join_or_make_room(repository, digest, size_bytes, source)
+        return fill
 
     async def _join_or_make_room(
         self, repository: Repository, digest: Digest, size_bytes: int, source: Source
@@ -284,8 +320,10 @@ class Cache:
         finally:
             del self._fills[digest]
         if fill.fault is None:
+            self._mismatches.pop(digest, None)
             _log.info("filled %s (%d bytes)", digest, fill.pending.size_bytes)
             return
         _log.warning("fill of %s ended: %s", digest, fill.fault)
         if isinstance(fill.fault, DigestMismatchError):
-            self._paused_until[digest] = self._now() + MISMATCH_PAUSE_SECONDS
+            count = self._mismatches[digest] = self._mismatches.get(digest, 0) + 1
+            self._paused_until[digest] = self._now() + choose_mismatch_pause(count)

@@ -5,7 +5,7 @@ whether they were on disk for years or landed this millisecond.
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from appliance.cache.fill import Fill
@@ -41,11 +41,18 @@ class Reader(Protocol):
         """The bytes from `start` to the end of the span, straight from the source, not stored."""
         ...
 
+    def on_spoilt(self, cut: Callable[[], None]) -> None:
+        """Have `cut` called once the bytes of the file are known to be wrong: send no more."""
+        ...
+
     def note_sent(self, sent_bytes: int) -> None:
         """Count bytes that went out to the client. Any thread may call this."""
         ...
 
     def close(self) -> None: ...
+
+
+def _nothing() -> None: ...
 
 
 class _FileReader:
@@ -60,6 +67,9 @@ class _FileReader:
         self.status = status
         self.file_fd: int | None = file_fd
 
+    def on_spoilt(self, cut: Callable[[], None]) -> None:
+        """Bytes that arrive are judged when all are there."""
+
     def note_sent(self, sent_bytes: int) -> None:
         self._tally.add(Count.SERVED_BYTES, sent_bytes)
 
@@ -71,6 +81,25 @@ class _FileReader:
 
 class HeldReader(_FileReader):
     """A span of a complete blob. Takes ownership of `file_fd`."""
+
+    def __init__(
+        self, digest: Digest, span: Span, size_bytes: int, file_fd: int, tally: Tally
+    ) -> None:
+        super().__init__(span, size_bytes, CacheStatus.HIT, file_fd, tally)
+        self.digest = digest
+        self._is_spoilt = False
+        self._cut: Callable[[], None] = _nothing
+
+    def on_spoilt(self, cut: Callable[[], None]) -> None:
+        self._cut = cut
+        if self._is_spoilt:
+            cut()
+
+    def spoil(self) -> None:
+        """Tell whoever sends the span, once, that its bytes are wrong."""
+        if not self._is_spoilt:
+            self._is_spoilt = True
+            self._cut()
 
     async def spans(self) -> AsyncIterator[Span]:
         yield self.span
@@ -104,6 +133,9 @@ class StreamReader:
         self._repository = repository
         self._digest = digest
         self._tally = tally
+
+    def on_spoilt(self, cut: Callable[[], None]) -> None:
+        """Nothing comes from a file."""
 
     def note_sent(self, sent_bytes: int) -> None:
         self._tally.add(Count.SERVED_BYTES, sent_bytes)

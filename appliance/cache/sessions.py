@@ -169,6 +169,9 @@ class WatchedReader:
     def chunks(self, start: int) -> AsyncIterator[bytes]:
         return self._reader.chunks(start)
 
+    def on_spoilt(self, cut: Callable[[], None]) -> None:
+        self._reader.on_spoilt(cut)
+
     def note_sent(self, sent_bytes: int) -> None:
         self._transfer.sent_bytes += sent_bytes
         self._reader.note_sent(sent_bytes)

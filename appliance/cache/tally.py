@@ -25,6 +25,10 @@ class Count(StrEnum):
     UNCACHED = "uncached"  # Bodies streamed past the store, for lack of space.
     EVICTIONS = "evictions"  # Manifests let go of, with what only they listed.
     EVICTED_BYTES = "evicted_bytes"
+    SCRUBBED_BYTES = "scrubbed_bytes"  # Read again, to see whether they are still right.
+    DAMAGED = "damaged"  # Blobs that were right once, and then were not.
+    MENDED = "mended"  # And are again.
+    MENDED_BYTES = "mended_bytes"  # What of them was wrong, or stood beside what was.
     DEFERRED = "deferred"  # Pulls sent on to the origin, for lack of an acceptable URL.
 
 

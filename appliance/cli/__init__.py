@@ -23,6 +23,7 @@ from appliance.cli import (
     pin,
     rm,
     run,
+    scrub,
     status,
     token,
     verify,
@@ -56,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
     verbs = (
-        *(run, status, models, pin, rm, evict, gc, verify, learnt),
+        *(run, status, models, pin, rm, evict, gc, verify, scrub, learnt),
         *(check, doctor, ca, token, blob_address, demo),
     )
     for verb in verbs:

@@ -165,6 +165,14 @@ class Cache:
         "Blobs never change and are never asked about.",
         reason="A classroom that pulls at once asks once; a new version is seen a minute later.",
     )
+    scrub_days: int = key(
+        30,
+        number(0, 3650),
+        doc="Within how many days all that is held is read again, in the background and giving way "
+        "to pulls. Bytes that a disk has spoiled are kept from clients and fetched again, and only "
+        "those, in pieces of 16 MiB. 0: never, but for `ollama-appliance scrub`.",
+        reason="Disks lose bits without a word. A terabyte in a month is 0.4 MB/s.",
+    )
     offline: bool = key(
         False,
         flag(),

@@ -4,6 +4,16 @@ ATTEMPTS_MAX = 6  # As many as Ollama itself makes for a part.
 DELAY_SECONDS_MIN = 0.25  # A connection that was reset is often good again at once.
 DELAY_SECONDS_MAX = 30.0  # Beyond it a waiting client has long restarted its part.
 
+# After bytes that were not their digest's: long enough that a broken origin is not hammered by
+# retrying clients, short enough that a repaired one is noticed within a client's own retries.
+MISMATCH_SECONDS_MIN = 30.0
+MISMATCH_SECONDS_MAX = 3600.0  # A blob of 40 GB, wrong every time, is a line that is always full.
+
+
+def choose_mismatch_pause(count: int) -> float:
+    """Seconds to leave a blob alone after its bytes were wrong for the `count`-th time in a row."""
+    return min(MISMATCH_SECONDS_MIN * 2.0 ** min(count - 1, 10), MISMATCH_SECONDS_MAX)
+
 
 def choose_delay(
     attempt: int, *, jitter: float, retry_after_seconds: float | None = None

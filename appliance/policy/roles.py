@@ -21,6 +21,7 @@ DEEDS: Mapping[str, Role] = {
     "pin": Role.OPERATOR,
     "unpin": Role.OPERATOR,
     "verify": Role.OPERATOR,
+    "scrub": Role.OPERATOR,
     "rm": Role.ADMIN,
     "evict": Role.ADMIN,
     "gc": Role.ADMIN,

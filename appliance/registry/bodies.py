@@ -4,6 +4,7 @@ Once the head is out, trouble has one expression only: the connection closes sho
 Content-Length. The client sees an unexpected end, keeps what came and asks for the rest.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
@@ -36,10 +37,29 @@ async def send_body(reader: Reader, way_out: Exit) -> bool:
     """
     sent = 0
     if reader.file_fd is not None:
-        sent = await way_out.send_spans(reader.file_fd, reader.spans(), reader.note_sent)
+        sent = await _send_file(reader, reader.file_fd, way_out)
     if sent < reader.span.size_bytes and reader.is_streamable():
         sent += await _stream(reader, way_out, reader.span.start + sent)
     return sent == reader.span.size_bytes
+
+
+async def _send_file(reader: Reader, file_fd: int, way_out: Exit) -> int:
+    """Send what comes from a file; 0 where its bytes turned out to be wrong meanwhile."""
+    loop, sending = asyncio.get_running_loop(), asyncio.timeout(None)
+    try:
+        async with sending:
+            reader.on_spoilt(lambda: sending.reschedule(loop.time()))
+            try:
+                return await way_out.send_spans(file_fd, reader.spans(), reader.note_sent)
+            finally:
+                reader.on_spoilt(_nothing)
+    except TimeoutError:
+        if sending.expired():
+            return 0
+        raise
+
+
+def _nothing() -> None: ...
 
 
 async def _stream(reader: Reader, way_out: Exit, start: int) -> int:

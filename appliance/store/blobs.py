@@ -79,6 +79,14 @@ def quarantine(layout: Layout, disk: Disk, digest: Digest, path: Path) -> None:
     disk.sync_directory(layout.quarantine)
 
 
+def take_back(layout: Layout, disk: Disk, digest: Digest) -> None:
+    """Move a blob's file, whose record is gone, back to `pending/`, where its note is already."""
+    disk.rename(layout.blob(digest), layout.pending_bytes(digest))
+    disk.sync_directory(layout.pending)
+    disk.sync_directory(layout.blob(digest).parent)
+    disk.remove(layout.checksums(digest))
+
+
 def empty_quarantine(layout: Layout, disk: Disk) -> None:
     """Give the space of all that was set aside to blobs that are wanted."""
     for path in layout.quarantine.iterdir():

@@ -9,12 +9,12 @@ What was written for a digest is thus true of it for ever, whenever and by whome
 of checksums without a blob is merely swept.
 
 A blob of one such span has none: there its sha256 says as much. A blob that an earlier version of
-the box committed has none either, until it is hashed again by recovery. Then the whole of it counts
-as one span.
+the box committed has none either, until it is hashed again, by recovery or here. Till then the
+whole of it counts as one span.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from appliance.protocol.digest import Digest
 from appliance.protocol.ranges import Span
@@ -23,7 +23,7 @@ from appliance.store.hashing import PrefixHash
 from appliance.store.layout import Layout
 from appliance.store.manifests import read_if_there
 from appliance.store.premises import Premises
-from appliance.store.records import BlobRecord, Checksums
+from appliance.store.records import BlobRecord, Checksums, split_spans
 
 
 def write_checksums(premises: Premises, digest: Digest, checksums: Checksums) -> None:
@@ -39,34 +39,75 @@ def read_checksums(layout: Layout, record: BlobRecord) -> Checksums | None:
     return checksums if checksums and checksums.size_bytes == record.size_bytes else None
 
 
-def check_spans(layout: Layout, record: BlobRecord, fd: int) -> Iterator[tuple[Span, bool]]:
-    """Read the blob behind `fd` span by span; tell of each whether its bytes are the right ones.
+def _ignore(_: Checksums) -> None: ...
 
-    A span that cannot be read is not right. An empty blob has no spans.
+
+def check_spans(
+    layout: Layout,
+    record: BlobRecord,
+    fd: int,
+    start: int = 0,
+    *,
+    prove: Callable[[Checksums], None] = _ignore,
+) -> Iterator[tuple[Span, bool | None]]:
+    """Read the blob behind `fd` from `start` on, span by span: are its bytes the right ones?
+
+    None says that only its last span will tell: without checksums the whole is read, whatever
+    `start` is, and the verdict that comes last is one on `Span(0, size)`. A span that cannot be
+    read is not right. An empty blob has no spans. `prove` gets the checksums that a blob lacked,
+    once its bytes were found right.
     """
     checksums = read_checksums(layout, record)
     if checksums is not None:
         for span, crc32 in checksums.spans():
-            yield span, _hash_span(fd, span).checksums().crc32s == (crc32,)
+            if span.start >= start:
+                yield span, _hash_span(fd, span).checksums().crc32s == (crc32,)
     elif record.size_bytes:
-        span = Span(0, record.size_bytes)
-        yield span, _hash_span(fd, span).digest() == record.digest
+        yield from _check_whole(record, fd, prove)
+
+
+def _check_whole(
+    record: BlobRecord, fd: int, prove: Callable[[Checksums], None]
+) -> Iterator[tuple[Span, bool | None]]:
+    """Read in steps, so that whoever asks may pause between them."""
+    hashed = PrefixHash()
+    for span in split_spans(record.size_bytes):
+        if not _follow(hashed, fd, span):
+            break
+        if span.stop < record.size_bytes:
+            yield span, None
+    is_right = hashed.digest() == record.digest
+    if is_right:
+        prove(hashed.checksums())
+    yield Span(0, record.size_bytes), is_right
 
 
 def find_bad_spans(layout: Layout, record: BlobRecord) -> list[Span]:
     """The spans of a blob's file that are not right. Blocks for as long as reading takes."""
     fd = os.open(layout.blob(record.digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        return [span for span, is_right in check_spans(layout, record, fd) if not is_right]
+        checked = check_spans(layout, record, fd)
+        return [span for span, is_right in checked if is_right is False]
     finally:
         os.close(fd)
 
 
 def _hash_span(fd: int, span: Span) -> PrefixHash:
-    """The hash of the span, or of what of it could be read."""
+    """The hash of the span, or of nothing where some of it cannot be read."""
     hashed = PrefixHash(start=span.start)
+    return hashed if _follow(hashed, fd, span) else PrefixHash()
+
+
+def _follow(hashed: PrefixHash, fd: int, span: Span) -> bool:
+    """Hash on to the end of `span`, from the disk itself; False where that cannot be read.
+
+    What memory still has of it says nothing about the disk, so it is dropped before; and after,
+    because nobody asked for these bytes.
+    """
     try:
+        os.posix_fadvise(fd, span.start, span.size_bytes, os.POSIX_FADV_DONTNEED)
         hashed.catch_up(fd, span.stop)
+        os.posix_fadvise(fd, span.start, span.size_bytes, os.POSIX_FADV_DONTNEED)
     except OSError:  # A bad sector is damage of just the kind that is looked for.
-        return PrefixHash()
-    return hashed
+        return False
+    return hashed.position == span.stop

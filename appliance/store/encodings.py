@@ -27,6 +27,7 @@ from appliance.store.records import (
     ManifestRecord,
     PendingNote,
     Pulls,
+    ScrubMark,
     TagMove,
     TagRecord,
     TokenRecord,
@@ -40,6 +41,7 @@ _CRC32 = struct.Struct(">I")
 _SIZE = struct.Struct(">BQ")
 _CHECKED = struct.Struct(">Bd")
 _PULLS = struct.Struct(">BdQ")
+_MARK = struct.Struct(">Bdd32sQ")
 
 
 def encode_blob(record: BlobRecord) -> bytes:
@@ -97,6 +99,20 @@ def decode_pulls(content: bytes) -> Pulls | None:
     if len(content) != _PULLS.size or content[0] != VERSION:
         return None
     return Pulls(*_PULLS.unpack(content)[1:])
+
+
+def encode_mark(mark: ScrubMark) -> bytes:
+    """The one value of its kind."""
+    name = bytes.fromhex(mark.digest.encoded)
+    return _MARK.pack(VERSION, mark.began_at, mark.checked_at, name, mark.offset)
+
+
+def decode_mark(content: bytes) -> ScrubMark | None:
+    """Read what `encode_mark` wrote."""
+    if len(content) != _MARK.size or content[0] != VERSION:
+        return None
+    _, began_at, checked_at, name, offset = _MARK.unpack(content)
+    return ScrubMark(began_at, checked_at, Digest(name.hex()), offset)
 
 
 def encode_tag_file(record: TagRecord) -> bytes:

@@ -3,6 +3,7 @@
 Tables:
 
     about   "store"                     → the id in the marker
+            "scrub"                     → how far the reading again of everything has come
     totals  name                        → count, ever
     daily   day NUL name                → count on that day
     hourly  hour NUL name               → count in that hour; old hours are forgotten
@@ -24,11 +25,13 @@ from appliance.policy.learning import Subject
 from appliance.protocol.reference import Reference
 from appliance.store.encodings import (
     decode_lesson,
+    decode_mark,
     decode_move,
     decode_pulls,
     decode_size,
     decode_token,
     encode_lesson,
+    encode_mark,
     encode_move,
     encode_pulls,
     encode_size,
@@ -36,7 +39,7 @@ from appliance.store.encodings import (
 )
 from appliance.store.faults import EnvironmentDamagedError, LedgerDamagedError
 from appliance.store.index import MAP_SIZE_BYTES, Environment, Transaction
-from appliance.store.records import Pulls, TagMove, TokenRecord
+from appliance.store.records import Pulls, ScrubMark, TagMove, TokenRecord
 
 ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS, TOKENS, LEARNT, HOURLY, CLIENTS = TABLES = (
     *("about", "totals", "daily", "moves", "pulls", "pins", "tokens", "learnt"),
@@ -45,6 +48,7 @@ ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS, TOKENS, LEARNT, HOURLY, CLIENTS = TABL
 
 _STORE = b"store"
 _DAY_LENGTH = len("2026-01-31")  # Of an hour's spelling, the part that is its day's.
+_SCRUB = b"scrub"
 
 
 class Ledger:
@@ -69,6 +73,15 @@ class Ledger:
 
     def belong_to(self, store_id: str) -> None:
         self._env.write(lambda now: now.put(ABOUT, _STORE, store_id.encode()))
+
+    @property
+    def scrub_mark(self) -> ScrubMark | None:
+        with self._env.reading() as now:
+            content = now.find(ABOUT, _SCRUB)
+        return None if content is None else decode_mark(content)
+
+    def note_scrubbed(self, mark: ScrubMark) -> None:
+        self._env.write(lambda now: now.put(ABOUT, _SCRUB, encode_mark(mark)))
 
     def add_totals(self, hour: str, counts: Mapping[str, int], *, kept_from: str = "") -> None:
         """Add `counts` to what was counted ever, on the day and in `hour` (2026-01-31T23).

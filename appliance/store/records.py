@@ -24,6 +24,12 @@ class BlobRecord:
 CHECKED_SPAN_BYTES = 16 * 1024 * 1024  # What is fetched again for one wrong bit; 256 bytes a GiB.
 
 
+def split_spans(size_bytes: int) -> Iterator[Span]:
+    """A blob's bytes, CHECKED_SPAN_BYTES at a time; the last span may be shorter."""
+    for start in range(0, size_bytes, CHECKED_SPAN_BYTES):
+        yield Span(start, min(start + CHECKED_SPAN_BYTES, size_bytes))
+
+
 @dataclass(frozen=True, slots=True)
 class Checksums:
     """The crc32 of every CHECKED_SPAN_BYTES of a blob; the last span may be shorter."""
@@ -33,15 +39,11 @@ class Checksums:
 
     def spans(self) -> Iterator[tuple[Span, int]]:
         """Each span, ascending, with its crc32."""
-        for start, crc32 in zip(self._starts(), self.crc32s, strict=True):
-            yield Span(start, min(start + CHECKED_SPAN_BYTES, self.size_bytes)), crc32
+        return zip(split_spans(self.size_bytes), self.crc32s, strict=True)
 
     def is_whole(self) -> bool:
         """Whether there is one for each span of so many bytes."""
-        return len(self._starts()) == len(self.crc32s)
-
-    def _starts(self) -> range:
-        return range(0, self.size_bytes, CHECKED_SPAN_BYTES)
+        return -(-self.size_bytes // CHECKED_SPAN_BYTES) == len(self.crc32s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,19 @@ class PendingNote:
     repository: Repository
     size_bytes: int
     held: SpanSet
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubMark:
+    """How far the reading again of everything has come, in the order of digests.
+
+    Of the blob `digest`, and no other, `offset` bytes were found right; the last at `checked_at`.
+    """
+
+    began_at: float
+    checked_at: float
+    digest: Digest
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)

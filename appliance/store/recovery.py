@@ -4,7 +4,8 @@ Theory of operation. Files are the truth, so everything is decided by comparing 
 files, the index, the notes) and nothing by remembering what was going on. Every state between two
 steps of publishing a blob or a manifest falls into one of these cases:
 
-    blob file, no record          hashed again and recorded; quarantined if it is another's
+    blob file, no record          hashed again and recorded; where it is another's, withdrawn if
+                                  a note says what of it is good, else quarantined
     blob record, no file          the record goes
     blob file of another size     quarantined, the record goes
     tag file, other in the index  the index follows; a move is recorded
@@ -31,7 +32,7 @@ from pathlib import Path
 from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.manifest import ManifestMalformedError, parse_manifest
 from appliance.protocol.reference import Repository
-from appliance.store.blobs import quarantine, record_of
+from appliance.store.blobs import quarantine, record_of, take_back
 from appliance.store.checksums import write_checksums
 from appliance.store.encodings import (
     decode_pending,
@@ -189,9 +190,21 @@ class Recovery:
         if is_sound:
             return record
         self._catalog.forget_blobs([digest])
+        if self._is_withdrawn(record):
+            take_back(self._layout, self._disk, digest)
+            self._tell(f"Withdrew {digest}: some of its bytes are to be fetched again.")
+            return None
         quarantine(self._layout, self._disk, digest, path)
         self._tell(f"Quarantined {digest}: its {record.size_bytes} bytes are other ones.")
         return None
+
+    def _is_withdrawn(self, record: BlobRecord) -> bool:
+        """Whether a note says which bytes of this blob are good, and where they were to go."""
+        content = read_if_there(self._layout.pending_note(record.digest))
+        note = None if content is None else decode_pending(content)
+        if note is None or self._layout.pending_bytes(record.digest).exists():
+            return False
+        return note.digest == record.digest and note.size_bytes == record.size_bytes
 
     def _verify(self, path: Path, digest: Digest) -> bool:
         """Hash the file; keep the checksums of what is found right."""

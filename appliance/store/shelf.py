@@ -12,16 +12,28 @@ of the box): then only its note is kept in memory. Those at rest reserve nothing
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
 
+from appliance.policy.scrubbing import find_good
 from appliance.policy.spans import SpanSet
 from appliance.protocol.digest import Digest
+from appliance.protocol.errors import BlobUnknown
 from appliance.protocol.reference import Repository
-from appliance.store.blobs import empty_quarantine
+from appliance.store.blobs import empty_quarantine, take_back
+from appliance.store.encodings import encode_pending
 from appliance.store.faults import StoreFullError
 from appliance.store.pending import PendingBlob
 from appliance.store.premises import Premises
-from appliance.store.records import PendingNote
+from appliance.store.records import BlobRecord, PendingNote
+
+
+class WithdrawStep(Enum):
+    """What the withdrawal of a damaged blob has just done."""
+
+    NOTED = auto()
+    FORGOTTEN = auto()
+    MOVED = auto()
 
 
 class Shelf:
@@ -90,6 +102,40 @@ class Shelf:
             )
             self._open[digest] = pending
             return pending
+
+    def withdraw(
+        self,
+        record: BlobRecord,
+        bad: SpanSet,
+        repository: Repository,
+        on_step: Callable[[WithdrawStep], None],
+    ) -> None:
+        """Make a complete blob a pending one at rest, all but `bad` held.
+
+        The note comes first. Cut before the record goes, it is swept, and the damage is found
+        again. Cut before the file is moved, recovery finds an unrecorded blob that is wrong and a
+        note that says what of it is right, and finishes the move.
+
+        Raises:
+            BlobUnknown: the blob was let go of meanwhile.
+        """
+        layout, digest = self._premises.layout, record.digest
+        note = PendingNote(digest, repository, record.size_bytes, find_good(record.size_bytes, bad))
+        assert note.held, "a blob without one good span is quarantined"
+        with self._lock:
+            if self._premises.catalog.find_blob(digest) is None:
+                raise BlobUnknown(f"{digest} is not held")
+            self._premises.put_file(layout.pending_note(digest), encode_pending(note))
+            on_step(WithdrawStep.NOTED)
+            self._premises.catalog.forget_blobs([digest])
+            on_step(WithdrawStep.FORGOTTEN)
+            try:
+                take_back(layout, self._premises.disk, digest)
+            except FileNotFoundError as error:
+                self._premises.disk.remove(layout.pending_note(digest))
+                raise BlobUnknown(f"{digest} was let go of") from error
+            on_step(WithdrawStep.MOVED)
+            self._resting[digest] = note
 
     def drop(self, digest: Digest) -> None:
         """Remove a pending blob at rest, its note first."""

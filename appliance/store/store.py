@@ -7,20 +7,24 @@ called from any thread.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from appliance.policy.eviction import Holding
 from appliance.policy.learning import Subject
+from appliance.policy.spans import SpanSet
 from appliance.protocol.digest import Digest
+from appliance.protocol.errors import BlobUnknown
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
 from appliance.store.blobs import Blobs
-from appliance.store.checksums import check_spans, read_checksums
+from appliance.store.checksums import check_spans, read_checksums, write_checksums
 from appliance.store.disk import Disk
+from appliance.store.faults import StoreFullError
 from appliance.store.layout import Layout
 from appliance.store.ledger import Ledger
 from appliance.store.manifests import Manifests, PublishStep
@@ -33,12 +37,13 @@ from appliance.store.records import (
     BlobRecord,
     Checksums,
     PendingNote,
+    ScrubMark,
     TagMove,
     TagRecord,
     TokenRecord,
 )
 from appliance.store.recovery import Recovery
-from appliance.store.shelf import Shelf
+from appliance.store.shelf import Shelf, WithdrawStep
 from appliance.store.verify import VerifyReport, verify
 
 
@@ -57,6 +62,9 @@ def open_store(root: Path, *, disk: Disk | None = None) -> "Store":
         store = Store(*parts)
         undo.pop_all()
         return store
+
+
+def _unobserved(_: WithdrawStep) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +140,65 @@ class Store:
         """The checksums of a complete blob; None where there are none. Raises BlobUnknown."""
         return read_checksums(self._premises.layout, self._blobs.record(digest))
 
-    def check_blob(self, digest: Digest) -> Iterator[tuple[Span, bool]]:
+    def check_blob(
+        self, digest: Digest, start: int = 0
+    ) -> Generator[tuple[Span, bool | None], None, None]:
         """Read a complete blob span by span: which are right? Each step blocks for a span.
 
-        The spans are those of the checksums; without any the whole blob is one.
+        See `check_spans`; `start` is where an earlier check came to.
 
         Raises:
-            BlobUnknown: the store does not hold it.
+            BlobUnknown: the store does not hold it, or let it go meanwhile.
         """
         record, fd = self._blobs.record(digest), self._blobs.open(digest)
         try:
-            yield from check_spans(self._premises.layout, record, fd)
+            layout, prove = self._premises.layout, partial(self._keep_checksums, digest)
+            for checked in check_spans(layout, record, fd, start, prove=prove):
+                if os.fstat(fd).st_nlink == 0:
+                    raise BlobUnknown(f"{digest} was let go of")
+                yield checked
         finally:
             os.close(fd)
+
+    def _keep_checksums(self, digest: Digest, checksums: Checksums) -> None:
+        """Of a blob of an earlier version; one whose disk is full goes on without."""
+        if self.find_blob(digest) is not None:
+            with contextlib.suppress(StoreFullError):
+                write_checksums(self._premises, digest, checksums)
+
+    def withdraw(
+        self,
+        digest: Digest,
+        bad: SpanSet,
+        repository: Repository,
+        *,
+        on_step: Callable[[WithdrawStep], None] = _unobserved,
+    ) -> None:
+        """Take a damaged blob back among the unfinished, all but its `bad` spans held. Blocks.
+
+        A fill that begins it fetches those for `repository`. Whoever has it open reads on, and may
+        read wrong bytes until they are written again in place.
+
+        Raises:
+            BlobUnknown: the store does not hold it.
+            StoreFullError: the disk is full.
+        """
+        self._shelf.withdraw(self._blobs.record(digest), bad, repository, on_step)
+
+    def quarantine(self, digest: Digest) -> None:
+        """Set aside a blob of which nothing is known to be right, if it is held. Blocks."""
+        if self.find_blob(digest) is not None:
+            self._blobs.quarantine(digest)
+
+    def blobs(self) -> list[BlobRecord]:
+        """Every complete blob, in the order of digests."""
+        return sorted(self._catalog.blobs(), key=lambda record: record.digest.encoded)
+
+    def find_lister(self, digest: Digest) -> Repository | None:
+        """A repository of which a stored manifest lists the blob. Looks at every manifest."""
+        manifests = self._catalog.manifests()
+        listing = (each for each in manifests if digest in dict(each.blobs))
+        return next((each.repository for each in listing), None)
 
     def begin(
         self,
@@ -264,6 +318,14 @@ class Store:
     def tag_moves(self, reference: Reference) -> list[TagMove]:
         """Oldest first."""
         return self._ledger.moves(reference)
+
+    def scrub_mark(self) -> ScrubMark | None:
+        """Where an earlier life's scrub stood."""
+        return self._ledger.scrub_mark
+
+    def note_scrubbed(self, mark: ScrubMark) -> None:
+        """Remember where the scrub stands. Blocks."""
+        self._ledger.note_scrubbed(mark)
 
     def add_totals(self, hour: str, counts: Mapping[str, int], *, kept_from: str = "") -> None:
         """Add to the counts of `hour` (YYYY-MM-DDTHH), its day and all days.

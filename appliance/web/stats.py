@@ -3,6 +3,7 @@
 from typing import Any
 
 from appliance.cache.accounts import Accounts
+from appliance.cache.scrub import Progress
 from appliance.cache.tally import Count
 from appliance.store.models import ModelRow
 from appliance.store.store import StoreStats
@@ -12,7 +13,13 @@ MB = 1_000_000  # What disks are sold by, and what ollama-lancache's `_mb` count
 
 
 def describe_stats(
-    stats: StoreStats, accounts: Accounts, models: list[ModelRow], *, directory: str, now: float
+    stats: StoreStats,
+    accounts: Accounts,
+    models: list[ModelRow],
+    progress: Progress,
+    *,
+    directory: str,
+    now: float,
 ) -> dict[str, Any]:
     """`/cache/stats`. Ratios are None where nothing was counted yet."""
     listed_bytes = sum(row.held_size_bytes for row in models)
@@ -27,11 +34,25 @@ def describe_stats(
         "pending_held_bytes": stats.pending_held_bytes,
         "free_bytes": stats.free_bytes,
         "quarantined_count": stats.quarantined_count,
+        "scrub": describe_scrub(progress),
         "dedup_ratio": ratio(listed_bytes, stats.blob_size_bytes),
         "ever": describe_counts(accounts.ever),
         "by_day": {day: describe_counts(counts) for day, counts in accounts.by_day.items()},
         "by_hour": {hour: describe_counts(counts) for hour, counts in accounts.by_hour.items()},
         **describe_counts(accounts.ever),
+    }
+
+
+def describe_scrub(progress: Progress) -> dict[str, Any]:
+    """How far everything held was read again; `asked` is None unless an operator wished for it."""
+    asked = progress.asked
+    return {
+        "days": progress.days,
+        "pass_began_at": format_instant(progress.began_at),
+        "checked_at": format_instant(progress.checked_at),
+        "left_bytes": progress.left_bytes,
+        "unmended": [str(digest) for digest in progress.unmended],
+        "asked": asked and {"read_bytes": asked.read_bytes, "total_bytes": asked.total_bytes},
     }
 
 
@@ -54,6 +75,10 @@ def describe_counts(counts: dict[str, int]) -> dict[str, Any]:
         "mismatches": counts.get(Count.MISMATCHES, 0),
         "uncached": counts.get(Count.UNCACHED, 0),
         "deferred": counts.get(Count.DEFERRED, 0),
+        "scrubbed_bytes": counts.get(Count.SCRUBBED_BYTES, 0),
+        "damaged": counts.get(Count.DAMAGED, 0),
+        "mended": counts.get(Count.MENDED, 0),
+        "mended_bytes": counts.get(Count.MENDED_BYTES, 0),
     }
 
 

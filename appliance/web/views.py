@@ -96,6 +96,7 @@ class Views:
             self._books.stats(),
             self._books.accounts(),
             self._books.models(),
+            self._facts.cache.scrubber.progress(),
             directory=self._facts.state_dir,
             now=self._facts.now(),
         )

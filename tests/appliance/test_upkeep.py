@@ -11,7 +11,14 @@ from appliance.cache.janitor import UnknownModelError
 from appliance.control import BoxNotRunningError, BoxPuzzledError, BoxRefusesError, Control
 from appliance.protocol.digest import digest_of
 from appliance.store.store import Store, open_store
-from appliance.upkeep import ModelNameError, Upkeep, make_janitor, perform, read_model
+from appliance.upkeep import (
+    ModelNameError,
+    Upkeep,
+    make_janitor,
+    make_scrubber,
+    perform,
+    read_model,
+)
 from appliance.upstream.builtin import BuiltinSource
 from tests.appliance.store.samples import LATEST, manifest_of, plant, store_blob, tag_of
 
@@ -53,7 +60,7 @@ def test_with_no_box_the_store_is_opened_and_closed_again(state_dir: Path) -> No
 async def test_a_running_box_is_asked(state_dir: Path) -> None:
     with open_store(state_dir) as store:
         await fill(store)
-        deeds = Upkeep(store, make_janitor(store)).deeds()
+        deeds = Upkeep(store, make_janitor(store), make_scrubber(store)).deeds()
         async with Control(state_dir, {}, deeds):
             done = await asyncio.to_thread(perform, state_dir, "rm", WET)
             assert done["freed_bytes"] == 3
@@ -97,6 +104,21 @@ def test_verify_tells_what_is_wrong(state_dir: Path) -> None:
     assert encoded in problem
 
 
+def test_without_a_box_bad_bytes_are_taken_out_of_service(state_dir: Path) -> None:
+    fill_directory(state_dir)
+    sound = {"blob_count": 1, "read_bytes": 3, "damaged": []}
+    assert perform(state_dir, "scrub", {}) == sound
+    assert perform(state_dir, "scrub", {"model": "tiny"}) == sound
+    digest = digest_of(b"one")
+    encoded = digest.encoded
+    plant(state_dir / "blobs" / "sha256" / encoded[:2] / encoded, b"onf")
+    (damage,) = perform(state_dir, "scrub", {"model": "tiny"})["damaged"]
+    assert damage == {"digest": str(digest), "bad_bytes": 3, "mended": False}
+    assert perform(state_dir, "verify", {})["problems"] == []
+    with pytest.raises(UnknownModelError):
+        perform(state_dir, "scrub", {"model": "other"})
+
+
 @pytest.mark.parametrize("text", ["", "a b", "registry.example/a/b", "../../etc", "a:b:c"])
 def test_what_is_no_model_s_name_is_refused(text: str) -> None:
     with pytest.raises(ModelNameError):
@@ -105,7 +127,7 @@ def test_what_is_no_model_s_name_is_refused(text: str) -> None:
 
 async def test_a_model_may_be_pinned_before_it_is_here(tmp_path: Path) -> None:
     with open_store(tmp_path / "state") as store:
-        upkeep = Upkeep(store, make_janitor(store))
+        upkeep = Upkeep(store, make_janitor(store), make_scrubber(store))
         assert await upkeep.pin({"model": "tiny"}) == {"held": False}
         await fill(store)
         assert store.models()[0].is_pinned

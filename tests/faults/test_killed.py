@@ -13,9 +13,11 @@ from appliance.protocol.digest import digest_of
 from appliance.protocol.ranges import Span
 from appliance.store.manifests import PublishStep
 from appliance.store.pending import CommitStep
+from appliance.store.records import CHECKED_SPAN_BYTES
+from appliance.store.shelf import WithdrawStep
 from appliance.store.store import Store, open_store
 from tests.appliance.store.samples import CONTENT, LATEST, NOON, TINY, tag_of
-from tests.faults.driver import BEFORE, NEW, OLD, SYNCED_BYTES
+from tests.faults.driver import BAD, BEFORE, LARGE, NEW, OLD, SYNCED_BYTES
 
 HOUSE = Path(__file__).parents[2]
 DIGEST = digest_of(CONTENT)
@@ -65,6 +67,43 @@ def test_killed_in_a_commit(tmp_path: Path, step: CommitStep, deed: str) -> None
         assert store.verify().problems == ()
     with open_store(tmp_path / "state") as store:
         assert store.recovery == ()
+
+
+@pytest.mark.parametrize("step", CommitStep, ids=lambda step: step.name)
+def test_killed_in_the_commit_of_a_blob_with_checksums(tmp_path: Path, step: CommitStep) -> None:
+    live_until_killed(tmp_path / "state", "commit-large", step.name)
+    with open_store(tmp_path / "state") as store:
+        assert store.verify().problems == ()
+        record = store.find_blob(digest_of(LARGE))
+        assert (record is not None) == (step in PUBLISHED)
+        if record is None:
+            (note,) = store.unfinished()
+            pending = store.begin(digest_of(LARGE), len(LARGE), TINY, min_free_bytes=0)
+            assert note.held == SpanSet([Span(0, len(LARGE))])
+            pending.commit(stored_at=NOON)
+        assert [is_right for _, is_right in store.check_blob(digest_of(LARGE))] == [True] * 2
+        assert store.read_checksums(digest_of(LARGE)) is not None
+        assert store.verify().problems == ()
+
+
+@pytest.mark.parametrize("step", WithdrawStep, ids=lambda step: step.name)
+def test_killed_in_a_withdrawal(tmp_path: Path, step: WithdrawStep) -> None:
+    live_until_killed(tmp_path / "state", "withdraw", step.name)
+    with open_store(tmp_path / "state") as store:
+        is_found_again = step is WithdrawStep.NOTED
+        assert (store.find_blob(digest_of(LARGE)) is not None) == is_found_again
+        if is_found_again:
+            assert len(store.verify().problems) == 1
+            store.withdraw(digest_of(LARGE), BAD, TINY)
+        assert any("Withdrew" in each for each in store.recovery) == (
+            step is WithdrawStep.FORGOTTEN
+        )
+        assert store.verify().problems == ()
+        pending = store.begin(digest_of(LARGE), len(LARGE), TINY, min_free_bytes=0)
+        assert pending.held == SpanSet([Span(CHECKED_SPAN_BYTES, len(LARGE))])
+        pending.write(0, LARGE[:CHECKED_SPAN_BYTES])
+        pending.commit(stored_at=NOON)
+        assert store.verify().problems == ()
 
 
 @pytest.mark.parametrize("step", PublishStep, ids=lambda step: step.name)

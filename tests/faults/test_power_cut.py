@@ -5,6 +5,7 @@ and one where every name does, so that bytes which were not synced stand as zero
 """
 
 import os
+import shutil
 from enum import Enum
 from pathlib import Path
 
@@ -13,14 +14,40 @@ import pytest
 from appliance.policy.spans import SpanSet
 from appliance.protocol.digest import digest_of
 from appliance.protocol.ranges import Span
+from appliance.store.layout import Layout
 from appliance.store.manifests import PublishStep
 from appliance.store.pending import CommitStep
+from appliance.store.records import CHECKED_SPAN_BYTES
+from appliance.store.shelf import WithdrawStep
 from appliance.store.store import Store, open_store
-from tests.appliance.store.samples import CONTENT, LATEST, TINY, tag_of
+from tests.appliance.store.samples import CONTENT, LATEST, TINY, store_blob, tag_of
 from tests.fakes.disk import ForgetfulDisk
-from tests.faults.driver import BEFORE, NEW, OLD, SYNCED_BYTES, commit, prepare, publish
+from tests.faults.driver import (
+    BAD,
+    BEFORE,
+    LARGE,
+    NEW,
+    OLD,
+    SYNCED_BYTES,
+    commit,
+    commit_large,
+    prepare,
+    publish,
+    spoil,
+)
 
 DIGEST = digest_of(CONTENT)
+
+
+class SpoilingDisk(ForgetfulDisk):
+    """Has on its platters what was spoilt behind the store's back."""
+
+    def remember(self, path: Path) -> None:
+        fd = self.open_again(path)
+        self.sync(fd)
+        os.close(fd)
+
+
 SURVIVAL = pytest.mark.parametrize(
     "names_survive", [False, True], ids=["synced names only", "every name"]
 )
@@ -69,6 +96,45 @@ def test_in_a_commit(tmp_path: Path, names_survive: bool, is_noted: bool) -> Non
                 assert record is not None, step
             for note in store.unfinished():
                 assert note.held == SpanSet([Span(0, SYNCED_BYTES)])
+
+
+@SURVIVAL
+def test_in_the_commit_of_a_blob_with_checksums(tmp_path: Path, names_survive: bool) -> None:
+    disk = ForgetfulDisk()
+    with open_store(tmp_path / "state", disk=disk) as store:
+        cuts = Cuts(tmp_path / "state", disk, names_survive=names_survive)
+        commit_large(store, cuts)
+    assert list(cuts.after) == list(CommitStep)
+    for step, root in cuts.after.items():
+        with open_store(root) as store:
+            assert store.verify().problems == (), step
+            if store.find_blob(digest_of(LARGE)) is not None:
+                assert store.read_checksums(digest_of(LARGE)) is not None
+                assert is_right(store, LARGE), step
+        shutil.rmtree(root)
+
+
+@SURVIVAL
+def test_in_a_withdrawal(tmp_path: Path, names_survive: bool) -> None:
+    """The damage is still there to be found, or the good bytes are held; never the bad ones."""
+    disk = SpoilingDisk()
+    with open_store(tmp_path / "state", disk=disk) as store:
+        cuts = Cuts(tmp_path / "state", disk, names_survive=names_survive)
+        store_blob(store, LARGE)
+        spoil(store.root)
+        disk.remember(Layout(store.root).blob(digest_of(LARGE)))
+        store.withdraw(digest_of(LARGE), BAD, TINY, on_step=cuts)
+    assert list(cuts.after) == list(WithdrawStep)
+    for step, root in cuts.after.items():
+        with open_store(root) as store:
+            if store.find_blob(digest_of(LARGE)) is not None:
+                assert step is WithdrawStep.NOTED
+                assert len(store.verify().problems) == 1
+                continue
+            assert store.verify().problems == (), step
+            (note,) = store.unfinished()
+            assert note.held == SpanSet([Span(CHECKED_SPAN_BYTES, len(LARGE))])
+        shutil.rmtree(root)
 
 
 @SURVIVAL

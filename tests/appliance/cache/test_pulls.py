@@ -13,7 +13,7 @@ import pytest
 
 from appliance.cache import pulls
 from appliance.cache.accounts import Uncounted
-from appliance.cache.pulls import MISMATCH_PAUSE_SECONDS, Cache
+from appliance.cache.pulls import Cache
 from appliance.cache.readers import HeldReader, StreamReader
 from appliance.cache.tally import Count
 from appliance.policy import backoff
@@ -119,7 +119,7 @@ async def test_after_wrong_bytes_there_is_a_pause_and_then_another_try(
     assert store.find_blob(DIGEST) is None
     assert counted(cache, Count.MISMATCHES) == 1
     source.blobs[DIGEST] = CONTENT
-    clock.now += MISMATCH_PAUSE_SECONDS - 1
+    clock.now += backoff.MISMATCH_SECONDS_MIN - 1
     with pytest.raises(Unavailable, match="a moment ago"):
         await open_whole(cache)
     assert source.asked == ["GET blob"]

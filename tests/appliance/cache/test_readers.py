@@ -168,3 +168,15 @@ async def test_no_descriptor_is_left_by_any_kind(
         await pull(cache)
         cache._store.discard_blob(DIGEST)
     await until(lambda: open_descriptors() == before)
+
+
+async def test_a_reader_of_a_held_blob_is_told_once_that_it_is_spoilt(cache: Cache) -> None:
+    await pull(cache)
+    reader = await open_whole(cache)
+    assert isinstance(reader, HeldReader)
+    told: list[str] = []
+    reader.spoil()
+    reader.on_spoilt(lambda: told.append("late"))
+    reader.spoil()
+    assert told == ["late"]
+    reader.close()

@@ -8,12 +8,22 @@ from appliance.policy.backoff import (
     ATTEMPTS_MAX,
     DELAY_SECONDS_MAX,
     DELAY_SECONDS_MIN,
+    MISMATCH_SECONDS_MAX,
+    MISMATCH_SECONDS_MIN,
     choose_delay,
+    choose_mismatch_pause,
 )
 
 attempts = st.integers(1, ATTEMPTS_MAX - 1)
 jitters = st.floats(0, 1, exclude_max=True)
 waits = st.none() | st.floats(0, allow_nan=False)
+
+
+@given(st.integers(1, 10**6))
+def test_wrong_bytes_again_and_again_are_asked_for_ever_more_seldom(count: int) -> None:
+    pause, next_pause = choose_mismatch_pause(count), choose_mismatch_pause(count + 1)
+    assert MISMATCH_SECONDS_MIN <= pause <= next_pause <= MISMATCH_SECONDS_MAX
+    assert choose_mismatch_pause(1) == MISMATCH_SECONDS_MIN
 
 
 @given(attempts, jitters, waits)

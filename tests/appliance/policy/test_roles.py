@@ -10,7 +10,7 @@ from appliance.policy.roles import DEEDS, Role, may, parse_role
     [
         (Role.ANYONE, set[str]()),
         (Role.VIEWER, set[str]()),
-        (Role.OPERATOR, {"pin", "unpin", "verify"}),
+        (Role.OPERATOR, {"pin", "unpin", "verify", "scrub"}),
         (Role.ADMIN, set(DEEDS)),
     ],
 )

@@ -1,5 +1,6 @@
 """Bodies: first what a file gives, then what the source does, and never more than was promised."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ class Told:
     status: CacheStatus = CacheStatus.HIT
     noted: list[int] = field(default_factory=list)
     started_at: list[int] = field(default_factory=list)
+    cuts: list[Callable[[], None]] = field(default_factory=list)
 
     async def spans(self) -> AsyncIterator[Span]:
         yield Span(self.span.start, self.readable)
@@ -39,6 +41,9 @@ class Told:
             yield bytes(size)
         if self.is_cut:
             raise OriginUnreachableError("cut on cue")
+
+    def on_spoilt(self, cut: Callable[[], None]) -> None:
+        self.cuts.append(cut)
 
     def note_sent(self, sent_bytes: int) -> None:
         self.noted.append(sent_bytes)
@@ -86,6 +91,28 @@ async def test_a_body_is_whole_or_known_to_be_cut(
     assert reader.noted == noted
     assert gate.sent == sum(noted)
     assert reader.started_at in ([], [SPAN.start + noted[0]], [SPAN.start])
+
+
+@dataclass
+class Waiting(Gate):
+    """A way out to a client that takes nothing, until its bytes turn out to be wrong."""
+
+    reader: Told | None = None
+
+    async def send_spans(
+        self, file_fd: int, spans: AsyncIterator[Span], note_sent: Callable[[int], None]
+    ) -> int:
+        assert self.reader is not None
+        self.reader.cuts[0]()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
+async def test_a_body_whose_bytes_turn_out_wrong_is_cut() -> None:
+    reader = Told(40)
+    assert not await send_body(reader, Waiting(reader=reader))
+    for cut in reader.cuts[1:]:
+        cut()  # Too late to hurt.
 
 
 async def test_a_client_that_leaves_gets_no_more() -> None:

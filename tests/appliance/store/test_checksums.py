@@ -37,7 +37,7 @@ def flip(path: Path, *offsets: int) -> None:
 
 
 def bad_spans(store: Store) -> list[Span]:
-    return [span for span, is_right in store.check_blob(DIGEST) if not is_right]
+    return [span for span, is_right in store.check_blob(DIGEST) if is_right is False]
 
 
 def test_a_sound_blob_is_right_in_every_span(store: Store) -> None:
@@ -87,9 +87,26 @@ def test_without_sound_checksums_the_blob_is_one_span(
     store_blob(store, LARGE)
     harm(layout.checksums(DIGEST))
     assert store.read_checksums(DIGEST) is None
-    assert list(store.check_blob(DIGEST)) == [(Span(0, len(LARGE)), True)]
     flip(layout.blob(DIGEST), 5)
     assert bad_spans(store) == [Span(0, len(LARGE))]
+    flip(layout.blob(DIGEST), 5)
+    steps = [(span, None) for span in SPANS[:2]]
+    assert list(store.check_blob(DIGEST)) == [*steps, (Span(0, len(LARGE)), True)]
+    assert list(store.check_blob(DIGEST)) == [(span, True) for span in SPANS]
+
+
+def test_a_check_goes_on_from_where_one_was(store: Store) -> None:
+    store_blob(store, LARGE)
+    assert [span for span, _ in store.check_blob(DIGEST, SPAN)] == SPANS[1:]
+
+
+def test_a_blob_let_go_of_meanwhile_is_not_judged(store: Store) -> None:
+    store_blob(store, LARGE)
+    check = store.check_blob(DIGEST)
+    next(check)
+    store.discard_blob(DIGEST)
+    with pytest.raises(BlobUnknown):
+        next(check)
 
 
 def test_damaged_checksums_of_a_sound_blob_are_told(store: Store, layout: Layout) -> None:

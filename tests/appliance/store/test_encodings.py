@@ -21,6 +21,7 @@ from appliance.store.records import (
     ManifestRecord,
     PendingNote,
     Pulls,
+    ScrubMark,
     TagMove,
     TagRecord,
     TokenRecord,
@@ -75,6 +76,12 @@ def test_counts(count: int) -> None:
 @given(st.builds(Pulls, INSTANTS, st.integers(0, 2**63)))
 def test_pulls(pulls: Pulls) -> None:
     assert encodings.decode_pulls(encodings.encode_pulls(pulls)) == pulls
+
+
+@given(INSTANTS, INSTANTS, DIGESTS, SIZES)
+def test_marks(began_at: float, checked_at: float, digest: Digest, offset: int) -> None:
+    mark = ScrubMark(began_at, checked_at, digest, offset)
+    assert encodings.decode_mark(encodings.encode_mark(mark)) == mark
 
 
 @given(
@@ -143,6 +150,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "blob": lambda content: encodings.decode_blob(digest_of(b""), content),
     "size": encodings.decode_size,
     "pulls": encodings.decode_pulls,
+    "mark": encodings.decode_mark,
     "tag": encodings.decode_tag,
     "tag file": encodings.decode_tag_file,
     "manifest": encodings.decode_manifest,

@@ -13,7 +13,7 @@ from appliance.protocol.digest import digest_of
 from appliance.protocol.reference import Reference
 from appliance.store.faults import LedgerDamagedError
 from appliance.store.ledger import Ledger
-from appliance.store.records import Pulls, TagMove, TokenRecord
+from appliance.store.records import Pulls, ScrubMark, TagMove, TokenRecord
 from tests.appliance.store.samples import LATEST, NOON, TINY
 
 OLD, NEW = digest_of(b"old"), digest_of(b"new")
@@ -127,3 +127,14 @@ def test_a_token_is_remembered_until_it_has_expired(ledger: Ledger) -> None:
     ledger.record_token(TokenRecord("c", "c", "viewer", 100, 200), now=100)
     assert [each.token_id for each in ledger.tokens()] == ["c"]
     assert ledger.find_token("a") is None
+
+
+def test_the_scrub_s_place_is_kept(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    assert ledger.scrub_mark is None
+    mark = ScrubMark(NOON, NOON + 5, OLD, 16)
+    ledger.note_scrubbed(mark)
+    ledger.close()
+    again = Ledger(tmp_path / "ledger")
+    assert again.scrub_mark == mark
+    again.close()

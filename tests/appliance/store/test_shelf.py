@@ -1,14 +1,17 @@
 """The shelf: space is promised once, and what rests is found again."""
 
 import errno
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from appliance.policy.spans import SpanSet
 from appliance.protocol.digest import digest_of
+from appliance.protocol.errors import BlobUnknown
 from appliance.protocol.ranges import Span
 from appliance.store.faults import StoreFullError
+from appliance.store.layout import Layout
 from appliance.store.pending import PendingBlob
 from appliance.store.premises import Premises
 from appliance.store.shelf import Shelf
@@ -164,3 +167,49 @@ def test_no_more_is_begun_than_the_store_may_hold(store: Store) -> None:
     first.suspend()  # What rests takes no more than it holds.
     assert store.stats().reserved_bytes == 0
     store.begin(digest_of(b"xyz"), 3, TINY, min_free_bytes=0, max_size_bytes=9)
+
+
+BAD = SpanSet([Span(100, 200)])
+
+
+def withdraw(store: Store, content: bytes, bad: SpanSet = BAD) -> None:
+    store.withdraw(digest_of(content), bad, TINY)
+
+
+def test_a_withdrawn_blob_is_pending_with_all_but_its_bad_bytes(store: Store) -> None:
+    store_blob(store, A)
+    reader = store.open_blob(digest_of(A))
+    withdraw(store, A)
+    assert store.find_blob(digest_of(A)) is None
+    assert store.stats().blob_size_bytes == 0
+    pending = store.begin(digest_of(A), len(A), TINY, min_free_bytes=0)
+    assert pending.held == SpanSet([Span(0, 100), Span(200, 600)])
+    assert store.stats().reserved_bytes == 100
+    pending.write(100, A[100:200])
+    pending.commit(stored_at=NOON)
+    assert os.pread(reader, 1000, 0) == A
+    os.close(reader)
+    assert store.verify().problems == ()
+
+
+def test_only_a_blob_that_is_held_is_withdrawn(store: Store) -> None:
+    with pytest.raises(BlobUnknown):
+        withdraw(store, A)
+    store_blob(store, A)
+    Layout(store.root).blob(digest_of(A)).unlink()
+    with pytest.raises(BlobUnknown):
+        withdraw(store, A)
+    assert store.verify().problems == ()
+    assert store.stats().pending_count == 0
+    store_blob(store, A)
+
+
+def test_a_full_disk_leaves_the_blob_where_it_is(store: Store, disk: FailingDisk) -> None:
+    store_blob(store, A)
+    disk.fail("write_at", errno.ENOSPC)
+    with pytest.raises(StoreFullError):
+        withdraw(store, A)
+    disk.heal()
+    assert store.find_blob(digest_of(A)) is not None
+    assert store.verify().problems == ()
+    withdraw(store, A)

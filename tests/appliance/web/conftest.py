@@ -55,7 +55,9 @@ class Desk:
             clear=clear,
             access=Access(self.tokens, self.names),
             login=Login(self.tokens, self.password_file, self._note_login),
-            deeds=Deeds(Upkeep(self.store, facts.cache.janitor).deeds(), self._note),
+            deeds=Deeds(
+                Upkeep(self.store, facts.cache.janitor, facts.cache.scrubber).deeds(), self._note
+            ),
         )
 
     def _note_login(self, who: str, where: str, outcome: str) -> None:

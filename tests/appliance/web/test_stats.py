@@ -1,9 +1,13 @@
 """Statistics as JSON."""
 
+from dataclasses import replace
+
 from appliance.cache.accounts import Accounts
+from appliance.cache.scrub import Progress, Scrubbing
 from appliance.cache.tally import Count
+from appliance.protocol.digest import digest_of
 from appliance.store.store import StoreStats
-from appliance.web.stats import describe_counts, describe_stats, ratio
+from appliance.web.stats import describe_counts, describe_scrub, describe_stats, ratio
 from tests.appliance.web.test_models import ROW
 
 STATS = StoreStats(
@@ -16,6 +20,7 @@ STATS = StoreStats(
     free_bytes=7,
     quarantined_count=0,
 )
+IDLE = Progress(30, began_at=0.0, checked_at=60.0, left_bytes=9, unmended=(), asked=None)
 KNOWN = {
     *("blob_count", "manifest_count", "total_blob_size_bytes", "total_blob_size_mb"),
     *("cache_directory", "last_updated"),
@@ -28,7 +33,7 @@ OURS = {
 
 def test_the_keys_that_scripts_know_are_all_there() -> None:
     empty = Accounts({}, {}, {}, {})
-    told = describe_stats(STATS, empty, [], directory="state", now=0.0)
+    told = describe_stats(STATS, empty, [], IDLE, directory="state", now=0.0)
     assert set(told) >= KNOWN | OURS
     assert (told["blob_count"], told["total_blob_size_mb"]) == (2, 30.0)
     assert (told["cache_directory"], told["last_updated"]) == ("state", "1970-01-01T00:00:00Z")
@@ -53,10 +58,27 @@ def test_days_are_told_apart() -> None:
     hours = {"2026-11-20T13": {Count.BLOB_HITS.value: 1}}
     days = {"2026-11-20": {Count.BLOB_HITS.value: 1}}
     accounts = Accounts({}, {Count.BLOB_HITS: 3}, days, hours)
-    told = describe_stats(STATS, accounts, [ROW], directory="state", now=0.0)
+    told = describe_stats(STATS, accounts, [ROW], IDLE, directory="state", now=0.0)
     assert told["hits"] == told["ever"]["hits"] == 3
     assert told["by_day"]["2026-11-20"]["hits"] == 1
     assert told["by_hour"]["2026-11-20T13"]["hits"] == 1
+
+
+def test_the_scrub_is_shown() -> None:
+    told = describe_stats(STATS, Accounts({}, {}, {}, {}), [], IDLE, directory="state", now=0.0)
+    assert told["scrub"] == {
+        "days": 30,
+        "pass_began_at": "1970-01-01T00:00:00Z",
+        "checked_at": "1970-01-01T00:01:00Z",
+        "left_bytes": 9,
+        "unmended": [],
+        "asked": None,
+    }
+    asked = Scrubbing(2, total_bytes=8, read_bytes=5)
+    digest = digest_of(b"bad")
+    told = describe_scrub(replace(IDLE, unmended=(digest,), asked=asked))
+    assert told["unmended"] == [str(digest)]
+    assert told["asked"] == {"read_bytes": 5, "total_bytes": 8}
 
 
 def test_a_ratio_has_four_places() -> None:
