@@ -61,6 +61,7 @@ class BlobSender:
             fault if fault and fault.after_bytes < span.size_bytes and fault.strikes() else None
         )
         stop = span.start + broken.after_bytes if broken else span.stop
+        agent = request.headers.get("User-Agent", "")
         is_flipped = blob.digest in self._faults.flipped
         transfer = self._line.open_transfer()
         file = os.open(blob.path, os.O_RDONLY)
@@ -70,7 +71,7 @@ class BlobSender:
                 size_bytes = min(transfer.chunk_size_bytes, stop - position)
                 await transfer.wait(size_bytes)
                 chunk = os.pread(file, size_bytes, position)
-                self._ledger.blob_bytes[blob.digest] += len(chunk)
+                self._ledger.note_sent(blob.digest, agent, len(chunk))
                 await response.write(_flipped(chunk, position) if is_flipped else chunk)
                 position += len(chunk)
         finally:

@@ -83,6 +83,11 @@ class BoxProcess:
         assert self._process is not None, "it was started"
         return self._process.pid
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The last lines of its standard output, since its last start."""
+        return tuple(self._said)
+
     async def __aenter__(self) -> Self:
         await self._listening.__aenter__()
         try:
@@ -112,6 +117,23 @@ class BoxProcess:
         """Wait until the process has ended, by whatever cause; returns its exit status."""
         assert self._process is not None, "it was started"
         return await self._process.wait()
+
+    async def crash(self, *, with_dns: bool = False) -> None:
+        """Kill -9 the box; its DNS, which outlives that, only where `with_dns`."""
+        kill = os.killpg if with_dns else os.kill
+        with contextlib.suppress(ProcessLookupError):
+            kill(self.pid, signal.SIGKILL)
+        await self.wait()
+
+    async def restart(self) -> None:
+        """Start a box that has ended, on the ports and the state that it had.
+
+        Raises BoxFailedError.
+        """
+        assert self._process is not None, "it was started"
+        assert self._process.returncode is not None, "it has ended"
+        self._said.clear()
+        await self._start()
 
     def _own_settings(self, outside: Outside) -> dict[str, str]:
         return {

@@ -89,6 +89,7 @@ class Surroundings:
     `ports` says where the default ports 443 and 80 really are, as nobody may bind those without
     root; a port that a URL names is taken as it is. `routes` says at which loopback address a
     public-looking one is to be found, as a router would. `https_proxy` is the variable so called.
+    `own_address` is the machine's, where several of them share a loopback; None leaves it open.
     """
 
     dns: tuple[str, int]
@@ -96,6 +97,7 @@ class Surroundings:
     ports: Mapping[int, int] = field(default_factory=dict)
     routes: Mapping[str, str] = field(default_factory=dict)
     https_proxy: tuple[str, int] | None = None
+    own_address: str | None = None
 
 
 def is_public(address: str) -> bool:

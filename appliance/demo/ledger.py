@@ -27,11 +27,18 @@ class Ledger:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.blob_bytes: Counter[Digest] = Counter()
+        self.agent_bytes: Counter[str] = Counter()
+        """The same bytes, by the User-Agent that asked for them."""
 
     @property
     def upstream_bytes(self) -> int:
         """Blob body bytes handed to the network, of all blobs."""
         return self.blob_bytes.total()
+
+    def note_sent(self, digest: Digest, agent: str, size_bytes: int) -> None:
+        """Count body bytes of a blob as they go to whoever calls itself `agent`."""
+        self.blob_bytes[digest] += size_bytes
+        self.agent_bytes[agent] += size_bytes
 
     def count(self, method: str = "", containing: str = "", site: str = "") -> int:
         """The number of requests with this method, site and text in the target; all by default."""

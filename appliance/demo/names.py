@@ -137,33 +137,37 @@ def open_pair(address: str, port: int = 0) -> tuple[socket.socket, socket.socket
     raise OSError("no port is free for both UDP and TCP")
 
 
-def resolve(server: tuple[str, int], name: str) -> list[str]:
+def resolve(server: tuple[str, int], name: str, own_address: str | None = None) -> list[str]:
     """Ask a DNS server for the A and AAAA of `name`: IPv6 first, as Go prefers. Blocks.
+
+    The question comes from `own_address`, if there is one.
 
     Raises:
         NameUnknownError: the name does not exist or has no address.
         NameServerError: no usable answer.
     """
-    found = [each for kind in ("AAAA", "A") for each in _ask(server, name, kind)]
+    found = [each for kind in ("AAAA", "A") for each in _ask(server, name, kind, own_address)]
     if not found:
         raise NameUnknownError("no such host")
     return found
 
 
-def _ask(server: tuple[str, int], name: str, kind: str) -> list[str]:
+def _ask(server: tuple[str, int], name: str, kind: str, own_address: str | None) -> list[str]:
     question = DNSRecord.question(name, kind)
     question.header.id = secrets.randbelow(2**16)
     for _ in range(TRIES):
-        reply = _exchange(server, bytes(question.pack()))
+        reply = _exchange(server, bytes(question.pack()), own_address)
         if reply is not None and reply.header.id == question.header.id:
             return _addresses(reply, kind)
     raise NameServerError("i/o timeout")
 
 
-def _exchange(server: tuple[str, int], message: bytes) -> DNSRecord | None:
+def _exchange(server: tuple[str, int], message: bytes, own_address: str | None) -> DNSRecord | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
         connection.settimeout(TIMEOUT_SECONDS)
         try:
+            if own_address is not None:
+                connection.bind((own_address, 0))
             connection.connect(server)
             connection.send(message)
             return DNSRecord.parse(connection.recv(ANSWER_SIZE_BYTES_MAX))

@@ -66,6 +66,10 @@ class Site:
     ) -> None:
         await self.go_down()
 
+    @property
+    def is_up(self) -> bool:
+        return self._up is not None
+
     async def come_up(self) -> None:
         """Listen; on the port of the last time, if there was one."""
         assert self._up is None, "it is up"

@@ -134,7 +134,7 @@ class Dialer:
             return [hostname]
         server = self._surroundings.dns
         try:
-            return resolve(server, hostname)
+            return resolve(server, hostname, self._surroundings.own_address)
         except (NameUnknownError, NameServerError) as error:
             where = f"lookup {hostname} on {server[0]}:{server[1]}"
             raise WireError(f"dial tcp: {where}: {error}") from error
@@ -188,7 +188,9 @@ class Dialer:
 
     def _connect(self, address: str, port: int) -> socket.socket:
         near = self._surroundings.routes.get(address, address)
-        return socket.create_connection((near, port), timeout=DIAL_SECONDS)
+        own = self._surroundings.own_address
+        source = (f"::ffff:{own}" if ":" in near else own, 0) if own else None
+        return socket.create_connection((near, port), DIAL_SECONDS, source)
 
     def _secure(self, plain: socket.socket, url: Url) -> socket.socket:
         if url.scheme == "http":

@@ -60,3 +60,22 @@ async def test_a_box_that_dies_is_missed_and_its_dns_goes_with_the_context(
     with contextlib.suppress(ConnectionResetError):
         assert await asyncio.wait_for(reader.read(), timeout=2) == b""
     writer.close()
+
+
+@pytest.mark.parametrize("with_dns", [False, True], ids=["alone", "with its DNS"])
+async def test_one_that_was_killed_starts_again_where_it_was(
+    outside: Outside, *, with_dns: bool
+) -> None:
+    directory = outside.ca_file.parent
+    async with BoxProcess(directory, outside) as box:
+        client = Client(directory / "one", box.surroundings)
+        assert (await asyncio.to_thread(client.pull, "tiny")).sha256_ok
+        once, first_pid = outside.ledger.upstream_bytes, box.pid
+        await box.crash(with_dns=with_dns)
+        await box.restart()
+        assert box.pid != first_pid
+        assert "ready" in box.said
+        client = Client(directory / "two", box.surroundings)
+        assert (await asyncio.to_thread(client.pull, "tiny")).sha256_ok
+    assert outside.ledger.upstream_bytes == once
+    assert outside.ledger.agent_bytes.total() == once

@@ -1,6 +1,7 @@
 """Names: the zone and nothing else, over UDP and TCP, counted."""
 
 import asyncio
+import sys
 
 import pytest
 from dnslib import QTYPE, RCODE, DNSRecord
@@ -23,6 +24,24 @@ async def test_a_client_finds_both_kinds_of_address() -> None:
         found = await asyncio.to_thread(resolve, ("127.0.0.1", server.port), "Registry.Test")
     assert found == ["::1", "127.0.0.2"]
     assert server.asked == {("registry.test", "A"): 1, ("registry.test", "AAAA"): 1}
+
+
+async def test_a_question_comes_from_the_address_of_the_machine() -> None:
+    if sys.platform != "linux":
+        pytest.skip("elsewhere loopback has one address")
+    loop, asked = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+
+    class Witness(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            transport.sendto(NameServer(ZONE).answer(data) or b"", addr)
+            if not asked.done():
+                asked.set_result(addr[0])
+
+    transport, _ = await loop.create_datagram_endpoint(Witness, ("127.0.0.1", 0))
+    server = transport.get_extra_info("sockname")
+    found = await asyncio.to_thread(resolve, server, "v4.test", "127.0.1.7")
+    assert (found, await asked) == (["127.0.0.3"], "127.0.1.7")
+    transport.close()
 
 
 async def test_an_unknown_name_does_not_exist() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import socket
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -178,3 +179,21 @@ async def test_the_newest_dial_no_address_that_is_not_public(outside: Outside) -
 
     with pytest.raises(WireError, match=r"dial tcp 127.0.0.1:\d+: address is not public"):
         await asyncio.to_thread(connect)
+
+
+@pytest.mark.parametrize("near", ["127.0.0.1", "::ffff:127.0.0.1"], ids=["v4", "mapped"])
+async def test_a_machine_has_an_address_of_its_own(near: str) -> None:
+    if sys.platform != "linux":
+        pytest.skip("elsewhere loopback has one address")
+    seen: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.set_result(writer.get_extra_info("peername")[0])
+        writer.close()
+
+    async with await asyncio.start_server(note, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        around = Surroundings(dns=("127.0.0.1", 9), own_address="127.0.1.7")
+        host = f"[{near}]" if ":" in near else near
+        await dial(around, f"http://{host}:{port}/")
+        assert await seen == "127.0.1.7"
