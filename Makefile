@@ -2,7 +2,7 @@
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format lock clean environment programs tests static
+.PHONY: help run demo soak test check format lock clean environment programs tests static
 ARGS ?=
 BIN := .venv/bin
 
@@ -17,6 +17,10 @@ run:  ## start the box from this checkout
 demo:  ## pull a model through the box from a scripted origin, measured: cold by two clients, then warm
 	@scripts/bootstrap
 	@exec $(BIN)/ollama-appliance demo $(ARGS)
+
+soak:  ## ten minutes of fifty clients, a failing origin, kills and evictions; ARGS="--minutes 2 --seed 7 --json"
+	@scripts/bootstrap
+	@exec $(BIN)/python -m tests.soak $(ARGS)
 
 test: environment programs tests  ## run the tests
 
