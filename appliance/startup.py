@@ -51,6 +51,7 @@ from appliance.health import Checkup
 from appliance.interfaces import read_gateways, read_interfaces
 from appliance.listeners import Listener, PortUnavailableError, open_listener
 from appliance.policy.blob_addresses import choose_announced
+from appliance.policy.turnstile import Turnstile
 from appliance.private_files import SecretDamagedError, open_secret
 from appliance.registry.registry import Registry
 from appliance.store.faults import StoreError
@@ -70,6 +71,7 @@ from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
 from appliance.web.facts import Facts
 from appliance.web.login import Login
+from appliance.web.metrics import Metrics
 
 # Where the ports that nobody chose go when they cannot be had.
 DNS_PORT_FALLBACK, TLS_PORT_FALLBACK = 10053, 8443
@@ -351,7 +353,7 @@ def _make_facts(ground: Ground, engine: Engine, checkup: Checkup) -> Facts:
     )
 
 
-def _make_web(box: Box) -> Parts:
+def _make_web(box: Box, turnstile: Turnstile) -> Parts:
     config, engine = box.ground.config, box.engine
     return Parts(
         facts=box.facts,
@@ -363,13 +365,29 @@ def _make_web(box: Box) -> Parts:
             lambda who, where, outcome: box.audit.note(who, where, "login", {}, outcome),
         ),
         deeds=Deeds(box.upkeep.deeds(), box.audit.note),
+        metrics=Metrics(box.facts, engine.registry.meters, lambda: read_gauges(box, turnstile)),
     )
+
+
+def read_gauges(box: Box, turnstile: Turnstile) -> dict[str, float]:
+    """What `/metrics` tells of parts that only the roof knows."""
+    ground, engine = box.ground, box.engine
+    return {
+        "connections": turnstile.connection_count,
+        "connections_max": turnstile.connections_max,
+        "connections_refused": turnstile.refused_count,
+        "bodies": engine.pumps.job_count,
+        "ca_not_after_timestamp_seconds": ground.authority.not_after.timestamp(),
+        "leaf_not_after_timestamp_seconds": ground.leaf.current().not_after.timestamp(),
+        "dns_leads_here": float(engine.responder is not None and box.checkup.is_sound),
+        "origin_reached": float(engine.origin.is_reached and engine.origin.trouble is None),
+    }
 
 
 async def _open_doors(stack: AsyncExitStack, box: Box) -> None:
     ground, engine, config = box.ground, box.engine, box.ground.config
     admission = make_admission(ground.surroundings)
-    app = make_app(_make_web(box))
+    app = make_app(_make_web(box, admission.turnstile))
     sockets = [each for listener in ground.web for each in listener.sockets]
     site = await stack.enter_async_context(Site(app, sockets, admission))
     route = OriginRoute(

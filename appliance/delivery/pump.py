@@ -228,6 +228,11 @@ class Pumps:
         for thread in self._threads:
             await asyncio.to_thread(thread.stop)
 
+    @property
+    def job_count(self) -> int:
+        """Bodies under way."""
+        return sum(each.load for each in self._threads)
+
     async def send(
         self,
         out_fd: int,

@@ -6,7 +6,8 @@ secret travels in the clear, and says so. A client that signs everything is answ
 and passes where anybody is refused.
 """
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 
 from appliance.cache.manifests import FoundManifest
 from appliance.cache.pulls import Cache
@@ -26,6 +27,7 @@ from appliance.protocol.routes import (
 )
 from appliance.registry.blobs import BLOBS_PATH, BlobRoutes
 from appliance.registry.chunksums import ChunksumsRoutes
+from appliance.registry.meters import Meters
 from appliance.registry.requests import Answer, BlobAnswer, PassThrough, Reply, Request
 from appliance.upstream.source import ManifestRequest, Refusal
 
@@ -36,13 +38,17 @@ class Registry:
 
     cache: Cache
     blobs: BlobRoutes
+    meters: Meters = field(default_factory=Meters)
 
     async def answer(self, request: Request) -> Reply:
         """Answer, never raising a Verdict: those are answers too."""
+        asked_at = time.monotonic()
         try:
-            return await self._answer(request)
+            reply = await self._answer(request)
         except Verdict as verdict:
-            return Answer(verdict.status, verdict.fields(), verdict.body())
+            reply = Answer(verdict.status, verdict.fields(), verdict.body())
+        self.meters.note(request, reply, time.monotonic() - asked_at)
+        return reply
 
     async def _answer(self, request: Request) -> Reply:
         if request.door is Door.HTTP:

@@ -14,6 +14,7 @@ from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
 from appliance.web.facts import Facts
 from appliance.web.login import Login
+from appliance.web.metrics import Metrics
 from appliance.web.page import Page
 from appliance.web.routes import Route
 from appliance.web.views import Views
@@ -32,6 +33,7 @@ class Parts:
     access: Access
     login: Login
     deeds: Deeds
+    metrics: Metrics
 
 
 def make_app(parts: Parts) -> web.Application:
@@ -63,6 +65,7 @@ def make_routes(parts: Parts) -> tuple[Route, ...]:
         Route("GET", "/api/sessions", views.sessions, "who pulls what, and lately pulled"),
         Route("GET", "/api/clients", views.clients, "what each machine was given", Role.VIEWER),
         Route("GET", "/cache/stats", views.stats, "what it did"),
+        Route("GET", "/metrics", parts.metrics.show, "the same and more, for Prometheus"),
         Route("GET", "/ca.pem", views.ca, "its CA"),
         Route("POST", "/login", parts.login.log_in, "a session, for the form's `password`"),
         Route("POST", "/logout", parts.login.log_out, "the end of it"),

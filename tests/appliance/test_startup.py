@@ -13,11 +13,13 @@ from appliance.certs import AuthorityDamagedError, AuthorityNamesError
 from appliance.config import Config
 from appliance.dns.responder import DnsUnavailableError
 from appliance.listeners import PortUnavailableError
+from appliance.policy.turnstile import Turnstile
 from appliance.private_files import SecretDamagedError
-from appliance.startup import START_FAULTS, Box, StateUnusableError, start
+from appliance.startup import START_FAULTS, Box, StateUnusableError, read_gauges, start
 from appliance.store.faults import StoreLockedError, StoreUnmarkedError
 from appliance.store.store import open_store
 from appliance.upstream.builtin import BuiltinSource
+from appliance.web.metrics import GAUGES
 from tests.appliance.boxes import free_port, make_config, taken_port
 from tests.appliance.store.samples import store_blob
 from tests.fakes.wire import dial
@@ -250,3 +252,11 @@ async def test_a_mitmproxy_that_cannot_send_bodies_costs_only_those(
         check = box.checkup.checks()["inline"]
     assert (check.is_ok, "only by redirect" in check.detail) == (False, True)
     assert any(each == f"note: {check.detail}" for each in said)
+
+
+async def test_the_roof_tells_every_gauge_that_metrics_show(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        box = await start(stack, make_config(tmp_path / "state"), lambda line: None)
+        told = read_gauges(box, Turnstile(lambda _: False))
+    assert told.keys() == GAUGES.keys()
+    assert told["ca_not_after_timestamp_seconds"] > told["leaf_not_after_timestamp_seconds"] > 0

@@ -15,6 +15,7 @@ from appliance.listeners import open_listener
 from appliance.policy.health import Check
 from appliance.policy.roles import Role
 from appliance.policy.turnstile import Turnstile
+from appliance.registry.meters import Meters
 from appliance.store.store import Store
 from appliance.token_desk import make_tokens
 from appliance.tokens import Tokens
@@ -26,6 +27,7 @@ from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
 from appliance.web.facts import Facts
 from appliance.web.login import Login
+from appliance.web.metrics import GAUGES, Metrics
 from tests.fakes.registry import NOON, Shop, open_shop
 from tests.fakes.wire import Answer, Wire, dial
 
@@ -41,6 +43,7 @@ class Desk:
     names: tuple[str, ...] = ("box.lan",)
     notes: list[tuple[str, str, str, str]] = field(default_factory=list)
     now: float = NOON
+    meters: Meters = field(default_factory=Meters)
 
     @property
     def tokens(self) -> Tokens:
@@ -58,6 +61,7 @@ class Desk:
             deeds=Deeds(
                 Upkeep(self.store, facts.cache.janitor, facts.cache.scrubber).deeds(), self._note
             ),
+            metrics=Metrics(facts, self.meters, lambda: dict.fromkeys(GAUGES, 1.0)),
         )
 
     def _note_login(self, who: str, where: str, outcome: str) -> None:
