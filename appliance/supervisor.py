@@ -19,14 +19,16 @@ from typing import Any
 
 import uvloop
 
+from appliance.box import Box
 from appliance.config import Config
 from appliance.control import Control
 from appliance.doorwatch import RING_SECONDS
+from appliance.ground import Say
 from appliance.notify import Notifier
 from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.health import judge_health
 from appliance.protocol.fields import format_authority
-from appliance.startup import Box, Say, start
+from appliance.startup import start
 from appliance.token_desk import TokenDesk
 from appliance.upstream.resolver import NameUnresolvableError
 from appliance.web.learnt import FORGET_LEARNT, describe_lessons
