@@ -1,9 +1,11 @@
 # `make` alone lists what can be made. ARGS go to what is run: make test ARGS='-k ranges', make demo ARGS='--size 256MiB'.
+# ONLY names parts of the bench: make bench ONLY=P1,P7.
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak test check format lock clean environment programs tests static
+.PHONY: help run demo soak bench test check format lock clean environment programs tests static
 ARGS ?=
+ONLY ?=
 BIN := .venv/bin
 
 help:  ## list these targets
@@ -21,6 +23,10 @@ demo:  ## pull a model through the box from a scripted origin, measured: cold by
 soak:  ## ten minutes of fifty clients, a failing origin, kills and evictions; ARGS="--minutes 2 --seed 7 --json"
 	@scripts/bootstrap
 	@exec $(BIN)/python -m tests.soak $(ARGS)
+
+bench: environment  ## measure the box beside nginx, dnsmasq and curl; docs/PERFORMANCE.md has what it found
+	@scripts/debian-programs --bench
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 test: environment programs tests  ## run the tests
 

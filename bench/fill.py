@@ -1,15 +1,12 @@
 """What a fill costs: CPU-seconds a GiB and peak memory of the process that fetches, beside curl.
 
-`python -m bench.fill` starts a TLS origin (bench/origin.py) and then, in turn and some rounds of
-each: `curl -o` of its blob, and a real Cache that fills the same blob in a process of its own. The
-box's figure includes TLS, sha256, the checksums, the writes and the syncs, and no serving; curl's
-only TLS and the writes. Medians, for neighbours on the machine disturb both. The files lie in a new
-directory under `--directory`, which should be on a disk. Before each a scratch file of the blob's
-size is written and removed: in a virtual machine the first touch of a page costs more than all the
-rest, and would be counted for whom it happens to meet.
+It starts a TLS origin (bench/origin.py) and then, in turn and some rounds of each: `curl -o` of its
+blob, and a real Cache that fills the same blob in a process of its own. The box's figure includes
+TLS, sha256, the checksums, the writes and the syncs, and no serving; curl's only TLS and the
+writes. Before each a scratch file of the blob's size is written and removed: in a virtual machine
+the first touch of a page costs more than all the rest, and would be counted for whom it meets.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -39,8 +36,12 @@ from appliance.upstream.builtin import BUILTIN, BuiltinSource
 from appliance.upstream.dialling import Dialling
 from appliance.upstream.origin import Origin
 from bench.origin import NAME
+from bench.part import Setting
+from bench.results import Section, Table, bound
 
 GIB = 2**30
+CONNECTIONS = (1, 16)
+GOAL = 2.2
 REPOSITORY = Repository("library", "bench")
 
 
@@ -53,23 +54,48 @@ class Cost:
     elapsed_seconds: float
     rss_kib: int
 
+    def __truediv__(self, gib: float) -> "Cost":
+        """The same a GiB; memory is no cost of that kind."""
+        return Cost(
+            self.cpu_seconds / gib,
+            self.system_seconds / gib,
+            self.elapsed_seconds / gib,
+            self.rss_kib,
+        )
 
-def main() -> None:
-    """Measure, and print a table."""
-    parser = argparse.ArgumentParser(prog="python -m bench.fill", description=__doc__)
-    parser.add_argument("--mib", type=int, default=1024, help="the blob's size")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--directory", type=Path, default=None)
-    parser.add_argument("--filling", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.filling:
-        print(json.dumps(asdict(uvloop.run(_fill(**json.loads(options.filling))))))
-        return
-    with tempfile.TemporaryDirectory(dir=options.directory) as name:
-        directory = Path(name)
-        with _origin(directory, options.mib * 2**20) as origin:
-            _measure(directory, origin, options)
+
+def measure(setting: Setting) -> Section:
+    """P6: one connection and sixteen, and curl."""
+    mib = setting.choose(1024, 256)
+    with _origin(setting.room("P6"), mib * 2**20) as origin:
+        costs = _in_turn(setting.directory, origin, setting.rounds)
+    results = [
+        bound(
+            f"P6.{connections:02}",
+            f"fill by {connections} connections: CPU-s a GiB",
+            _cost(costs[f"fill, connections={connections}"]),
+            at_most=GOAL,
+            theirs=_cost(costs["curl -o"]),
+        )
+        for connections in CONNECTIONS
+    ]
+    headings = ("", "CPU-s a GiB", "least", "in the kernel", "MiB/s", "peak RSS, MiB")
+    return Section(results, [Table(headings, [_row(who, each) for who, each in costs.items()])])
+
+
+def _cost(each: list[Cost]) -> float:
+    return statistics.median(cost.cpu_seconds for cost in each)
+
+
+def _row(who: str, each: list[Cost]) -> tuple[str | float, ...]:
+    return (
+        who,
+        _cost(each),
+        min(cost.cpu_seconds for cost in each),
+        statistics.median(cost.system_seconds for cost in each),
+        statistics.median(1024 / cost.elapsed_seconds for cost in each),
+        max(cost.rss_kib for cost in each) / 1024,
+    )
 
 
 @contextlib.contextmanager
@@ -81,23 +107,16 @@ def _origin(directory: Path, size_bytes: int) -> Iterator[dict[str, Any]]:
         process.communicate()
 
 
-def _measure(directory: Path, origin: dict[str, Any], options: argparse.Namespace) -> None:
+def _in_turn(directory: Path, origin: dict[str, Any], rounds: int) -> dict[str, list[Cost]]:
+    """What a GiB of it costs each of them."""
     costs: dict[str, list[Cost]] = {}
-    for _ in range(options.rounds):
-        costs.setdefault("curl -o", []).append(_curl(directory / "curled", origin))
-        for connections in options.connections:
-            cost = _spawn_fill(directory / "state", origin, connections)
+    share = origin["size_bytes"] / GIB
+    for _ in range(rounds):
+        costs.setdefault("curl -o", []).append(_curl(directory / "curled", origin) / share)
+        for connections in CONNECTIONS:
+            cost = _spawn_fill(directory / "state", origin, connections) / share
             costs.setdefault(f"fill, connections={connections}", []).append(cost)
-    print(f"{'':24}{'CPU-s/GiB':>10}{'(least)':>10}{'in kernel':>10}{'MiB/s':>8}{'peak MiB':>10}")
-    for who, each in costs.items():
-        gib = origin["size_bytes"] / GIB
-        cpu = [cost.cpu_seconds / gib for cost in each]
-        system = statistics.median(cost.system_seconds / gib for cost in each)
-        rate = statistics.median(gib * 1024 / cost.elapsed_seconds for cost in each)
-        rss = max(cost.rss_kib for cost in each) / 1024
-        print(
-            f"{who:24}{statistics.median(cpu):10.2f}{min(cpu):10.2f}{system:10.2f}{rate:8.0f}{rss:10.0f}"
-        )
+    return costs
 
 
 def _curl(path: Path, origin: dict[str, Any]) -> Cost:
@@ -128,7 +147,7 @@ def _touch_pages(directory: Path, size_bytes: int) -> None:
 
 def _spawn_fill(root: Path, origin: dict[str, Any], connections: int) -> Cost:
     wanted = json.dumps({"root": str(root), "origin": origin, "connections": connections})
-    command = [sys.executable, "-m", "bench.fill", "--filling", wanted]
+    command = [sys.executable, "-m", "bench.fill", wanted]
     _touch_pages(root.parent, origin["size_bytes"])
     try:
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
@@ -178,5 +197,5 @@ def _cpu_seconds() -> tuple[float, float]:
     return usage.ru_utime, usage.ru_stime
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # One fill, in a process of its own.
+    print(json.dumps(asdict(uvloop.run(_fill(**json.loads(sys.argv[1]))))))

@@ -7,15 +7,16 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import trustme
 
@@ -27,11 +28,13 @@ from appliance.protocol.reference import Repository, parse_model_name
 from appliance.store.layout import Layout
 from appliance.store.records import TagRecord
 from appliance.store.store import Store, open_store
+from bench.processes import cpu_seconds
 
 NAME = "registry.ollama.ai"
 REPOSITORY = Repository("library", "bench")
 START_SECONDS_MAX = 30.0
-_TICKS = os.sysconf("SC_CLK_TCK")
+MANIFEST_TARGET = f"/v2/{REPOSITORY}/manifests/latest"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,8 @@ class Server:
     ca_file: Path
 
     def cpu_seconds(self) -> float:
-        """User and system time so far; the kernel counts in hundredths."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
-
-    def memory_mib(self, name: str = "VmRSS") -> float:
-        """`VmRSS`, or `VmHWM` for the most there has been."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        line = next(each for each in status.splitlines() if each.startswith(f"{name}:"))
-        return int(line.split()[1]) / 1024
+        """User and system time of the process and its children so far."""
+        return cpu_seconds(self.pid)
 
 
 def hold_blob(directory: Path, size_bytes: int) -> tuple[Path, Digest]:
@@ -74,31 +70,43 @@ def hold_blob(directory: Path, size_bytes: int) -> tuple[Path, Digest]:
 
 
 @contextlib.contextmanager
-def run_box(directory: Path, digest: Digest) -> Iterator[Server]:
-    """The whole box as it is started anywhere, on the store under `directory`."""
+def run_box(
+    directory: Path, digest: Digest, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """The whole box as it is started anywhere, on the store under `directory`, until it is ready.
+
+    `settings` are more keys, spelt as in the environment without its prefix.
+    """
     root = directory / "state"
-    grant = Grant(digest, REPOSITORY, int(time.time()) + 3600)
+    grant = Grant(digest, REPOSITORY, int(time.time()) + 24 * 3600)
     target = f"/blobs/{digest}?{format_grant(open_secret(root / 'secret'), grant)}"
-    tls, web = _free_port(), _free_port()
-    settings = {
+    tls, web = free_port(), free_port()
+    own = {
         "BOX_STATE_DIR": str(root),
-        "BOX_LISTEN": "127.0.0.1",
+        "BOX_LISTEN": LOOPBACK,
         "DNS_ENABLED": "false",
         "TLS_PORT": str(tls),
+        "PROXY_ENABLED": "false",
         "WEB_PORTS": str(web),
         "CACHE_OFFLINE": "true",
+        "CACHE_FRESH_SECONDS": "3600",
         "CACHE_MIN_FREE": "1MiB",
+        **(settings or {}),
     }
-    environment = {f"OLLAMA_APPLIANCE_{key}": value for key, value in settings.items()}
+    environment = {f"OLLAMA_APPLIANCE_{key}": value for key, value in own.items()}
     (directory / "appliance.conf").write_text("")
     command = [sys.executable, "-m", "appliance", "run"]
     environment["OLLAMA_APPLIANCE_CONFIG"] = str(directory / "appliance.conf")
-    with (
-        (directory / "box.log").open("w") as log,
-        _running(command, environment, log.fileno()) as process,
-    ):
-        _wait_for(tls, process)
-        urls = {"tls": f"https://{NAME}:{tls}{target}", "plain": f"http://127.0.0.1:{web}{target}"}
+    environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    with (directory / "box.log").open("w") as log, running(command, environment, log) as process:
+        _wait_until_ready(process)
+        secure, plain = f"https://{NAME}:{tls}", f"http://{LOOPBACK}:{web}"
+        urls = {
+            "tls": f"{secure}{target}",
+            "plain": f"{plain}{target}",
+            "tls manifest": f"{secure}{MANIFEST_TARGET}",
+            "plain manifest": f"{plain}{MANIFEST_TARGET}",
+        }
         yield Server(process.pid, urls, root / "ca" / "ca.pem")
 
 
@@ -121,53 +129,68 @@ async def _publish(store: Store, digest: Digest, size_bytes: int) -> None:
 
 @contextlib.contextmanager
 def run_nginx(directory: Path, blob: Path, program: str) -> Iterator[Server]:
-    """One nginx worker with sendfile, over TLS and in the clear."""
+    """One nginx worker with sendfile, over TLS and in the clear, and a manifest's bytes beside."""
+    (directory / "www").mkdir()
+    (directory / "www" / "blob").hardlink_to(blob)
+    (directory / "www" / "manifest").write_text(json.dumps({"schemaVersion": 2, "layers": [{}]}))
     authority = trustme.CA()
     leaf = authority.issue_cert(NAME)
     authority.cert_pem.write_to_path(directory / "ca.pem")
     leaf.cert_chain_pems[0].write_to_path(directory / "leaf.pem")
     leaf.private_key_pem.write_to_path(directory / "leaf.key")
-    tls, web = _free_port(), _free_port()
-    (directory / "nginx.conf").write_text(f"""
-daemon off; master_process off; worker_processes 1;
-pid {directory}/nginx.pid; error_log {directory}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off; sendfile on; tcp_nopush on;
-    client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2;
-    fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
+    tls, web = free_port(), free_port()
+    sites = f"""
+    sendfile on; tcp_nopush on;
     ssl_certificate {directory}/leaf.pem; ssl_certificate_key {directory}/leaf.key;
     ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
     server {{
-        listen 127.0.0.1:{tls} ssl; listen 127.0.0.1:{web}; root {blob.parent};
+        listen {LOOPBACK}:{tls} ssl; listen {LOOPBACK}:{web}; root {directory}/www;
+        keepalive_requests 1000000;
     }}
-}}
-""")
-    command = [program, "-c", str(directory / "nginx.conf"), "-p", str(directory)]
-    with _running(command, {}, None) as process:
-        _wait_for(tls, process)
+"""
+    with running_nginx(directory, program, sites, tls) as pid:
+        secure, plain = f"https://{NAME}:{tls}", f"http://{LOOPBACK}:{web}"
         urls = {
-            "tls": f"https://{NAME}:{tls}/{blob.name}",
-            "plain": f"http://127.0.0.1:{web}/{blob.name}",
+            "tls": f"{secure}/blob",
+            "plain": f"{plain}/blob",
+            "tls manifest": f"{secure}/manifest",
+            "plain manifest": f"{plain}/manifest",
         }
-        yield Server(process.pid, urls, directory / "ca.pem")
-
-
-def find_nginx() -> str | None:
-    """The machine's own, or the one that `scripts/debian-programs` has unpacked."""
-    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", ".cache/debian/bin"))
-    found = shutil.which("nginx", path=path)
-    return found and str(Path(found).absolute())
+        yield Server(pid, urls, directory / "ca.pem")
 
 
 @contextlib.contextmanager
-def _running(
-    command: list[str], environment: dict[str, str], output: int | None
-) -> Iterator[subprocess.Popen[bytes]]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(4096, hard)), hard))
+def running_nginx(directory: Path, program: str, sites: str, port: int) -> Iterator[int]:
+    """Its process, once it listens on `port`: one worker, whose `http` block holds `sites`."""
+    (directory / "nginx.conf").write_text(f"""
+daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 8192;
+pid {directory}/nginx.pid; error_log {directory}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2;
+    fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
+{sites}}}
+""")
+    command = [program, "-c", str(directory / "nginx.conf"), "-p", str(directory)]
+    with running(command) as process:
+        wait_for_port(port, process)
+        yield process.pid
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    log: IO[str] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """A program until the end; what it prints can be read, where there is a `log` for its words."""
     with subprocess.Popen(
-        command, env=os.environ | environment, stdout=output, stderr=output
+        command,
+        env={**os.environ, **(environment or {})},
+        stdout=None if log is None else subprocess.PIPE,
+        stderr=log,
+        text=True,
     ) as process:
         try:
             yield process
@@ -175,15 +198,47 @@ def _running(
             process.send_signal(signal.SIGTERM)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def allow_many_files() -> None:
+    """Let this process and its children open as many as they may, as the service's unit does."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(65536, hard), hard))
+
+
+def free_port() -> int:
+    """One that was free a moment ago."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
         return int(listener.getsockname()[1])
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def evict_pages(path: Path) -> None:
+    """Have the kernel forget what it has of a file: the next reader waits for the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fdatasync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+
+
+def _wait_until_ready(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None, "it is a pipe"
+    said, patience = [], threading.Timer(START_SECONDS_MAX, process.kill)
+    patience.start()
+    try:
+        for line in process.stdout:
+            if line == "ready\n":
+                return
+            said.append(line)
+    finally:
+        patience.cancel()
+    raise SystemExit("the box did not start: " + "".join(said))
+
+
+def wait_for_port(port: int, process: subprocess.Popen[str]) -> None:
+    """Return once somebody listens there; ends the bench if `process` does."""
     until = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port)):
             return
         time.sleep(0.05)
     raise SystemExit(f"{process.args!r} does not listen")
