@@ -3,7 +3,7 @@
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak bench test check format lock clean environment programs tests static
+.PHONY: help run demo soak bench test fuzz check format lock clean environment programs tests static
 ARGS ?=
 ONLY ?=
 BIN := .venv/bin
@@ -29,6 +29,10 @@ bench: environment  ## measure the box beside nginx, dnsmasq and curl; docs/PERF
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 test: environment programs tests  ## run the tests
+
+fuzz: environment  ## fuzz what parses bytes from outside: by hypothesis, then by atheris where that is installed
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest --timeout 0 tests/fuzz
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: environment static programs tests  ## all that CI checks: format, lint, types, import rules, then the tests
 

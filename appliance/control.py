@@ -92,12 +92,22 @@ class Control:
         if deed is None:
             raise web.HTTPNotFound(text=f"this box does: {', '.join(self._deeds)}\n")
         try:
-            return web.json_response(await deed(await request.json()))
+            return web.json_response(await deed(await _read_wish(request)))
         except Exception as fault:
             if not hasattr(fault, "hint"):
                 raise
             told = {"error": str(fault), "hint": fault.hint}
             return web.json_response(told, status=HTTPStatus.CONFLICT)
+
+
+async def _read_wish(request: web.Request) -> Mapping[str, Any]:
+    try:
+        wish = await request.json()
+    except ValueError:
+        wish = None
+    if not isinstance(wish, dict):
+        raise web.HTTPBadRequest(text="a wish is a JSON object\n")
+    return wish
 
 
 def _listen_privately(path: Path) -> socket.socket:

@@ -62,7 +62,7 @@ def parse_manifest(content: bytes) -> Manifest:
     if not isinstance(document, dict) or document.get("schemaVersion") != 2:
         raise ManifestMalformedError("not a JSON object with schemaVersion 2")
     media_type = document.get("mediaType", MANIFEST_TYPE)
-    if media_type not in MANIFEST_TYPES:
+    if not isinstance(media_type, str) or media_type not in MANIFEST_TYPES:
         raise ManifestMalformedError(f"media type {str(media_type)[:100]!r} is no image manifest's")
     layers = document.get("layers")
     if not isinstance(layers, list):

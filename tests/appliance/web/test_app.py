@@ -46,6 +46,13 @@ async def test_the_box_s_own_routes_are_read_only(door: Door, method: str, targe
     assert (await door.ask(target, method=method)).status == 405
 
 
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.1/", "http://google.com/", "https://box.lan/api/info", "*"]
+)
+async def test_whoever_takes_it_for_a_proxy_is_refused(door: Door, target: str) -> None:
+    assert (await door.ask(target)).status == 400
+
+
 async def test_a_handler_that_fails_says_so_without_its_insides(
     door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
