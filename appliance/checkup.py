@@ -13,7 +13,9 @@ from appliance.health import Checkup
 from appliance.listeners import Listener
 from appliance.policy.eviction import Budget
 from appliance.policy.health import Check
+from appliance.protocol.manifest import MANIFEST_TYPE
 from appliance.self_pull import SelfPull
+from appliance.store.faults import StoreError
 from appliance.store.store import Store
 from appliance.surroundings import Surroundings
 from appliance.upstream.builtin import BUILTIN
@@ -76,6 +78,7 @@ def make_checkup(
 def make_door_watch(
     config: Config,
     authority: Authority,
+    store: Store,
     *,
     tls: Listener,
     proxy: Listener | None,
@@ -93,7 +96,7 @@ def make_door_watch(
     if proxy is not None:
         says, places = "the proxy way does not open", places_of(proxy.sockets)
         doors.append(Door("connect", says, places, head_ringer(connect_head(name))))
-    return DoorWatch(doors)
+    return DoorWatch(doors, {"index": lambda: why_unreadable(store)})
 
 
 _LIVE = b"HEAD /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -121,6 +124,17 @@ def look_at_disk(store: Store, budget: Callable[[], Budget]) -> Check:
     if free_bytes < wanted_bytes:
         return Check(is_ok=False, detail="less is free than cache.min_free: models pass uncached")
     return Check(is_ok=True, detail=f"{free_bytes // 10**9} GB free at {store.root}")
+
+
+def why_unreadable(store: Store) -> str:
+    """Why no pull can be answered from the store; "" where it can."""
+    if not store.is_present():
+        return f"{store.root} is gone: mount its disk again"
+    try:
+        store.find_tag(BUILTIN, MANIFEST_TYPE)
+    except (StoreError, OSError) as fault:
+        return f"what is held cannot be found ({fault}): restart the box, which mends its index"
+    return ""
 
 
 def look_at_origin(origin: Origin, *, is_offline: bool, is_known: bool) -> Check:

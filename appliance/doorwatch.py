@@ -10,7 +10,7 @@ that stays below the two seconds in which DNS must fail open.
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from appliance.policy.health import Check
@@ -39,10 +39,16 @@ class Door:
 
 
 class DoorWatch:
-    """Knows which doors did not open when they were last rung."""
+    """Knows which doors did not open when they were last rung, and what else stands in the way.
 
-    def __init__(self, doors: Iterable[Door]) -> None:
+    `looks` are questions by part that do not wait: why nothing can be served now, or "".
+    """
+
+    def __init__(
+        self, doors: Iterable[Door], looks: Mapping[str, Callable[[], str]] | None = None
+    ) -> None:
         self._doors = tuple(doors)
+        self._looks = looks or {}
         self._closed: dict[str, Check] = {}
 
     @property
@@ -57,14 +63,13 @@ class DoorWatch:
     async def ring(self) -> bool:
         """Ring every door once, all together; whether another set of them is closed than before."""
         found = await asyncio.gather(*map(rung, self._doors))
-        before, self._closed = (
-            self._closed,
-            {
-                door.part: Check(is_ok=False, detail=f"{door.says}: {trouble}")
-                for door, (trouble, _) in zip(self._doors, found, strict=True)
-                if trouble
-            },
-        )
+        before, told = self._closed, {part: look() for part, look in self._looks.items()}
+        for door, (trouble, _) in zip(self._doors, found, strict=True):
+            if trouble:
+                told[door.part] = f"{door.says}: {trouble}"
+        self._closed = {
+            part: Check(is_ok=False, detail=detail) for part, detail in told.items() if detail
+        }
         return before.keys() != self._closed.keys()
 
 

@@ -15,6 +15,7 @@ from tests.programs import program
         ("curl", "--version"),
         ("dig", "-v"),
         ("docker-registry", "--version"),
+        ("faketime", "--version"),
         ("openssl", "version"),
         ("skopeo", "--version"),
         ("systemd-analyze", "--version"),

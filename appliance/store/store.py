@@ -24,7 +24,7 @@ from appliance.protocol.reference import Reference, Repository
 from appliance.store.blobs import Blobs
 from appliance.store.checksums import check_spans, read_checksums, write_checksums
 from appliance.store.disk import Disk
-from appliance.store.faults import StoreFullError
+from appliance.store.faults import StoreFullError, StoreUnmarkedError
 from appliance.store.layout import Layout
 from appliance.store.ledger import Ledger
 from appliance.store.manifests import Manifests, PublishStep
@@ -214,9 +214,12 @@ class Store:
         Neither a blob that is held nor one that is open already may be begun.
 
         Raises:
+            StoreUnmarkedError: the disk was taken away; what it was mounted on is not the store.
             StoreFullError: less than `min_free_bytes` would remain free, or the store would hold
                 more than `max_size_bytes`.
         """
+        if not self.is_present():
+            raise StoreUnmarkedError(self.root, "its marker is gone")
         return self._shelf.begin(
             digest,
             size_bytes,

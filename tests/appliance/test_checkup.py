@@ -18,6 +18,7 @@ from appliance.checkup import (
     look_at_dates,
     look_at_disk,
     look_at_origin,
+    why_unreadable,
 )
 from appliance.policy.eviction import Budget
 from appliance.startup import start
@@ -76,6 +77,18 @@ def test_a_disk_that_goes_while_it_is_looked_at_is_told(store: Store) -> None:
 def test_a_quarantine_that_is_gone_is_told(store: Store) -> None:
     shutil.rmtree(store.root / "quarantine")
     assert not look_at_disk(store, lambda: Budget(0, 2**60)).is_ok
+
+
+def test_a_store_that_cannot_be_read_is_told(store: Store, tmp_path: Path) -> None:
+    assert why_unreadable(store) == ""
+    index = store.root / "index" / "data.mdb"
+    whole = index.read_bytes()
+    index.write_bytes(b"\xff" * len(whole))
+    assert "restart the box" in why_unreadable(store)
+    index.write_bytes(whole)
+    store.root.rename(tmp_path / "unmounted")
+    assert "mount its disk" in why_unreadable(store)
+    (tmp_path / "unmounted").rename(store.root)
 
 
 def origin(trouble: OriginUnreachableError | None, *, is_reached: bool) -> Origin:

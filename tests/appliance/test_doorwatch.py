@@ -133,6 +133,15 @@ async def test_one_closed_socket_of_two_is_enough() -> None:
         assert await found.ring()
 
 
+async def test_what_else_stands_in_the_way_is_asked_each_time() -> None:
+    reason = [""]
+    found = DoorWatch([], {"index": lambda: reason[0]})
+    assert not await found.ring()
+    reason[0] = "the disk is gone"
+    assert await found.ring()
+    assert told(found) == {"index": "the disk is gone"}
+
+
 async def test_tls_of_ours_opens(authority: Authority, tmp_path: Path) -> None:
     async with door_that(silent, context=serving(authority, tmp_path, (NAME,))) as port:
         found = watch(port, tls_ringer(NAME, authority.certificate_pem.decode()))

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from appliance.protocol.digest import Digest, digest_of
 from appliance.protocol.errors import BlobUnknown
 from appliance.protocol.reference import Reference, Repository
-from appliance.store.faults import DigestMismatchError
+from appliance.store.faults import DigestMismatchError, StoreUnmarkedError
 from appliance.store.pending import PendingBlob
 from appliance.store.records import TagRecord
 from appliance.store.store import Store, open_store
@@ -319,3 +319,15 @@ def test_a_blob_at_rest_has_a_size_and_can_be_dropped(store: Store) -> None:
     store.drop_pending(digest_of(b"three"))
     assert store.sizes() == {digest_of(b"one"): 3}
     assert store.unfinished() == ()
+
+
+def test_nothing_is_begun_in_what_a_disk_was_mounted_on(tmp_path: Path) -> None:
+    root, aside = tmp_path / "state", tmp_path / "unmounted"
+    with open_store(root) as store:
+        root.rename(aside)
+        root.mkdir()
+        with pytest.raises(StoreUnmarkedError):
+            store.begin(digest_of(CONTENT), len(CONTENT), TINY, min_free_bytes=0)
+        assert list(root.iterdir()) == []
+        root.rmdir()
+        aside.rename(root)
