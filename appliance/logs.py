@@ -6,6 +6,9 @@ Instant, level, the service that speaks (the room: `appliance.dns.server` and `d
 the message, and what was passed as `extra`, as key=value. One record is one line; only a traceback
 follows it, indented. Where the journal keeps the time itself, `timestamps` leaves ours out.
 
+Clients cause lines, so there is a bound: LINES_PER_MINUTE_MAX, and as many again of warnings and
+errors. What is past it is counted, and the next line tells as `left_out`.
+
 Secrets are taken out of the finished line, tracebacks included, so that nobody who logs has to
 think of it: what signs a URL of the origin or a grant of ours, bearer tokens, the Authorization
 field, and passwords in URLs.
@@ -16,11 +19,14 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 REDACTED = "[redacted]"
 
 # What these say at `info` is about their own insides.
 QUIET_LOGGERS = ("aiohttp", "asyncio", "hpack", "mitmproxy", "urllib3")
+
+LINES_PER_MINUTE_MAX = 3000  # A classroom's pulls are 2,000 lines; a day of these is 0.5 GB.
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -58,8 +64,41 @@ class LineFormatter(logging.Formatter):
         return "\n    ".join(redact(_one_line(line)) for line in lines)
 
 
+class _Bound:
+    """A minute's worth of lines, refilled evenly."""
+
+    def __init__(self) -> None:
+        self._left = float(LINES_PER_MINUTE_MAX)
+        self._at = 0.0
+        self._left_out = 0
+
+    def admit(self, record: logging.LogRecord) -> bool:
+        """Whether the line has room; one that does says how many before it had none."""
+        passed_seconds = max(0.0, record.created - self._at)  # Clocks are set back, too.
+        self._at = record.created
+        refilled = self._left + passed_seconds * LINES_PER_MINUTE_MAX / 60
+        self._left = min(refilled, float(LINES_PER_MINUTE_MAX))
+        if self._left < 1:
+            self._left_out += 1
+            return False
+        self._left -= 1
+        if self._left_out:
+            vars(record)["left_out"] = self._left_out
+            self._left_out = 0
+        return True
+
+
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]  # Generic in stubs only.
-    """Ours, so that configuring twice does not print twice."""
+    """Ours, so that configuring twice does not print twice; and bounded."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._news, self._troubles = _Bound(), _Bound()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        bound = self._news if record.levelno < logging.WARNING else self._troubles
+        if bound.admit(record):
+            super().emit(record)
 
 
 def configure_logs(*, level: int, timestamps: bool) -> None:

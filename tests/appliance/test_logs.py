@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.logs import QUIET_LOGGERS, LineFormatter, configure_logs, redact, service_of
+from appliance.logs import (
+    LINES_PER_MINUTE_MAX,
+    QUIET_LOGGERS,
+    LineFormatter,
+    configure_logs,
+    redact,
+    service_of,
+)
 
 CREATED = 1795199982.9  # 2026-11-20T18:39:42Z, and most of a second.
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -179,3 +186,38 @@ def test_other_packages_speak_only_of_trouble(
         "warning asyncio: trouble",
         "warning aiohttp: trouble",
     ]
+
+
+def emit(root: logging.Logger, count: int, created: float, levelno: int = logging.INFO) -> None:
+    for number in range(count):
+        fields = {"name": "https", "levelno": levelno, "levelname": logging.getLevelName(levelno)}
+        root.handle(logging.makeLogRecord(fields | {"msg": f"line {number}", "created": created}))
+
+
+def test_clients_cannot_fill_the_disk_with_lines(
+    root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root.handlers.clear()
+    configure_logs(level=logging.INFO, timestamps=False)
+    emit(root, 3 * LINES_PER_MINUTE_MAX, CREATED)
+    assert len(capsys.readouterr().err.splitlines()) == LINES_PER_MINUTE_MAX
+    emit(root, 2 * LINES_PER_MINUTE_MAX, CREATED + 30)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == LINES_PER_MINUTE_MAX // 2
+    assert lines[0].endswith(f"line 0 left_out={2 * LINES_PER_MINUTE_MAX}")
+    assert lines[1].endswith("line 1")
+
+
+def test_trouble_is_told_in_a_flood_of_news_and_with_a_clock_set_back(
+    root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root.handlers.clear()
+    configure_logs(level=logging.INFO, timestamps=False)
+    emit(root, 2 * LINES_PER_MINUTE_MAX, CREATED)
+    capsys.readouterr()
+    emit(root, 1, CREATED - 3600)
+    assert capsys.readouterr().err == ""
+    emit(root, 1, CREATED - 3600, logging.ERROR)
+    assert capsys.readouterr().err == "error https: line 0\n"
+    emit(root, 1, CREATED - 3590)
+    assert "left_out" in capsys.readouterr().err
