@@ -16,7 +16,7 @@ SIZE_BYTES = 100_000
 
 
 class Registry(http.server.BaseHTTPRequestHandler):
-    """A registry that redirects to itself, and names no port; the first parts of a server that `breaks` are short."""
+    """Redirects to itself, naming no port; each of `breaks` cuts a part short."""
 
     protocol_version = "HTTP/1.1"
     asked: ClassVar[list[str]] = []
