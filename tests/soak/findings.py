@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.soak.books import Balance, Fetched
+from tests.soak.catalogue import FASHION_SECONDS, MODELS_COUNT
 from tests.soak.fleet import Outcomes
 from tests.soak.gauges import Flatness
 
 MB = 1_000_000
+TURNOVER_SECONDS = MODELS_COUNT * FASHION_SECONDS  # Until every model was in fashion.
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Findings:
             "verify finds nothing wrong": not self.problems,
             "the box answered every deed": not self.puzzles,
             "no error and no traceback in its log": not self.fetched.faults,
-            "the quota made it evict": self.evictions > 0,
+            "the quota made it evict": self.evictions > 0 or self.seconds < TURNOVER_SECONDS,
             "memory is flat": self.box_memory.is_flat and self.dns_memory.is_flat,
             "descriptors return to the idle number": all(
                 after <= before

@@ -16,7 +16,7 @@ from appliance.web.learnt import FORGET_LEARNT
 LIFE_SECONDS = (8.0, 25.0)  # Until the box is killed.
 DEATH_SECONDS = (0.0, 3.0)  # Until it is started again.
 DEED_SECONDS = (0.5, 4.0)  # Between two deeds of the operator.
-PINNED_MAX = 2  # More, and little would be left to evict.
+PINNED_MAX = 1  # More, and little would be left to evict.
 WITH_DNS_SHARE = 0.3  # Of the kills take its DNS along, as a power cut does.
 
 # How often each deed is done beside the others.
