@@ -1,11 +1,13 @@
 """Index against disk against digest: everything that is wrong, in sentences.
 
 Reads every byte the store holds, changes nothing, and needs no store to be idle: what is committed
-or let go meanwhile may be told as missing once. Mending needs the origin, so it is not done here.
+or let go meanwhile looks wrong to who reads the index first and the files after. So what looks
+wrong is looked at once more, and only what still is is told. Mending needs the origin, so it is not
+done here.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.protocol.digest import Digest, digest_of
@@ -20,7 +22,7 @@ from appliance.store.hashing import hash_file
 from appliance.store.layout import Layout, tag_key
 from appliance.store.manifests import manifest_record, read_if_there
 from appliance.store.premises import Premises
-from appliance.store.records import BlobRecord, TagRecord
+from appliance.store.records import BlobRecord, PendingNote, TagRecord
 from appliance.store.recovery import digest_named, list_files
 
 
@@ -34,7 +36,15 @@ class VerifyReport:
 
 
 def verify(premises: Premises) -> VerifyReport:
-    """Check everything there is. Blocks for as long as reading it takes."""
+    """Check everything there is. Blocks while all is read: once, or twice where it looks wrong."""
+    report = _look(premises)
+    if not report.problems:
+        return report
+    lasting = frozenset(_look(premises).problems)
+    return replace(report, problems=tuple(each for each in report.problems if each in lasting))
+
+
+def _look(premises: Premises) -> VerifyReport:
     layout, catalog = premises.layout, premises.catalog
     records = catalog.blobs()
     problems = (
@@ -58,15 +68,20 @@ def _verify_blobs(layout: Layout, records: list[BlobRecord]) -> Iterator[str]:
             yield f"The blob {digest} has no record."
         else:
             yield from _verify_blob(layout, path, record)
+    recorded = {record.digest for record in records}
     for path in list_files(layout.all_checksums):
-        if digest_named(path) not in {record.digest for record in records}:
+        if digest_named(path) not in recorded:
             yield f"{_name(layout, path)} is no blob's checksums."
     for digest in unmet:
         yield f"The blob {digest} is recorded and its file is gone."
 
 
 def _verify_blob(layout: Layout, path: Path, record: BlobRecord) -> Iterator[str]:
-    size_bytes = path.stat().st_size
+    try:
+        size_bytes = path.stat().st_size
+    except FileNotFoundError:  # Let go of since it was listed.
+        yield f"The blob {record.digest} is recorded and its file is gone."
+        return
     if size_bytes != record.size_bytes:
         yield f"The blob {record.digest} has {size_bytes} of {record.size_bytes} bytes."
         return
@@ -114,8 +129,9 @@ def _verify_tags(premises: Premises) -> Iterator[str]:
 def _verify_manifests(premises: Premises) -> Iterator[str]:
     layout, catalog = premises.layout, premises.catalog
     known = {(each.repository, each.digest): each for each in catalog.manifests()}
+    digests = {digest for _, digest in known}
     for path in list_files(layout.manifests):
-        if digest_named(path) not in {digest for _, digest in known}:
+        if digest_named(path) not in digests:
             yield f"{_name(layout, path)} is no recorded manifest."
     for tag in catalog.tags():
         if (tag.reference.repository, tag.digest) not in known:
@@ -151,10 +167,18 @@ def _verify_pending(layout: Layout) -> Iterator[str]:
         note = None if content is None else decode_pending(content)
         if digest is None or note is None or note.digest != digest:
             yield f"{_name(layout, path)} is no pending blob's note."
-        elif not layout.pending_bytes(digest).is_file():
-            yield f"The bytes of the pending {digest} are gone."
-        elif layout.pending_bytes(digest).stat().st_size != note.size_bytes:
-            yield f"The pending {digest} is not of the size its note gives."
+        else:
+            yield from _verify_pending_bytes(layout.pending_bytes(digest), note)
+
+
+def _verify_pending_bytes(path: Path, note: PendingNote) -> Iterator[str]:
+    try:
+        size_bytes = path.stat().st_size
+    except FileNotFoundError:
+        yield f"The bytes of the pending {note.digest} are gone."
+        return
+    if size_bytes != note.size_bytes:
+        yield f"The pending {note.digest} is not of the size its note gives."
 
 
 def _key(tag: TagRecord) -> Digest:

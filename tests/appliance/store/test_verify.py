@@ -15,7 +15,7 @@ from appliance.store.layout import Layout, tag_key
 from appliance.store.ledger import Ledger
 from appliance.store.manifests import Manifests, manifest_record
 from appliance.store.premises import Premises
-from appliance.store.records import ManifestRecord
+from appliance.store.records import BlobRecord, ManifestRecord
 from appliance.store.store import Store
 from appliance.store.verify import verify
 from tests.appliance.store.samples import CONTENT, TINY, manifest_of, plant, store_blob, tag_of
@@ -166,3 +166,30 @@ async def test_a_file_that_is_no_manifest_is_told(premises: Premises) -> None:
     premises.catalog.settle([], [found])
     (problem,) = verify(premises).problems
     assert "not JSON" in problem
+
+
+class Restless(Catalog):
+    """Whatever is read from it, something happens to the store behind the reader's back, once."""
+
+    def __init__(self, catalog: Catalog, happens: Callable[[], None]) -> None:
+        vars(self).update(vars(catalog))
+        self._happens: Callable[[], None] | None = happens
+
+    def blobs(self) -> list[BlobRecord]:
+        records = super().blobs()
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            happens()
+        return records
+
+
+@pytest.mark.parametrize("deed", ["committed", "let go"])
+def test_what_changes_meanwhile_is_no_problem(store: Store, layout: Layout, deed: str) -> None:
+    def happens() -> None:
+        if deed == "committed":
+            store_blob(store, b"meanwhile")
+        else:
+            store.discard_blob(DIGEST)
+
+    at = store._premises
+    assert verify(Premises(layout, at.disk, Restless(at.catalog, happens))).problems == ()
