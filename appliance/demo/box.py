@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -24,6 +25,9 @@ READY_SECONDS = 60.0  # It makes keys, opens its index and pulls a model; on a s
 STOP_SECONDS = 30.0  # It drains what is under way.
 CA_SECONDS = 10.0
 LINES_KEPT = 30  # Enough to see why it would not start.
+# Below those that systems give to outgoing connections: a box that starts again must find its own.
+PORTS = range(10_240, 32_768)
+TRIES_MAX = 100  # Of so many, one in a few is taken at worst.
 
 _ADDRESS = "127.0.0.1"
 
@@ -224,15 +228,22 @@ class BoxProcess:
 
 
 def _free_dns_port() -> int:
-    udp, tcp = open_pair(_ADDRESS)
-    with udp, tcp:
-        return int(udp.getsockname()[1])
+    for _ in range(TRIES_MAX):
+        with contextlib.suppress(OSError):
+            udp, tcp = open_pair(_ADDRESS, secrets.choice(PORTS))
+            with udp, tcp:
+                return int(udp.getsockname()[1])
+    raise BoxFailedError("no port is free for DNS")
 
 
 def _free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago; bound together, so that they differ."""
-    sockets = [socket.create_server((_ADDRESS, 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    with contextlib.ExitStack() as held:
+        ports = list[int]()
+        for _ in range(TRIES_MAX):
+            with contextlib.suppress(OSError):
+                opened = socket.create_server((_ADDRESS, secrets.choice(PORTS)))
+                ports.append(int(held.enter_context(opened).getsockname()[1]))
+            if len(ports) == count:
+                return ports
+    raise BoxFailedError("no ports are free")

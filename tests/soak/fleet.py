@@ -137,7 +137,13 @@ class Fleet:
     """All machines, at work while the context is open."""
 
     def __init__(
-        self, directory: Path, seed: int, outside: Outside, box: BoxProcess, fashion: Fashion
+        self,
+        directory: Path,
+        seed: int,
+        outside: Outside,
+        box: BoxProcess,
+        fashion: Fashion,
+        count: int,
     ) -> None:
         self.outcomes = Outcomes()
         self._fashion = fashion
@@ -145,10 +151,10 @@ class Fleet:
         self._is_over = threading.Event()
         self.machines = [
             Machine(number, seed, directory, around, box.web_port)
-            for number in range(MACHINES_COUNT)
+            for number in range(count)
             for around in [_surroundings(number, directory, outside, box)]
         ]
-        self._pool = ThreadPoolExecutor(MACHINES_COUNT, "machine")
+        self._pool = ThreadPoolExecutor(count, "machine")
 
     def __enter__(self) -> Self:
         self._work = [self._pool.submit(self._live, each) for each in self.machines]

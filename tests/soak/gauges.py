@@ -78,12 +78,11 @@ class Gauges:
             self._sample(self._dns_pid, self.dns_samples)
             await asyncio.sleep(SAMPLE_SECONDS)
 
-    async def rest(self, is_idle: Callable[[int, int], bool]) -> tuple[int, int]:
-        """Wait until descriptors of box and DNS are as `is_idle` wants, or for REST_SECONDS.
-
-        Returns them.
-        """
-        deadline = time.monotonic() + REST_SECONDS
+    async def rest(
+        self, is_idle: Callable[[int, int], bool], seconds_max: float
+    ) -> tuple[int, int]:
+        """Wait until descriptors of box and DNS are as `is_idle` wants; returns them."""
+        deadline = time.monotonic() + seconds_max
         while True:
             now = _count_descriptors(self._box.pid), _count_descriptors(self._dns_pid)
             if is_idle(*now) or time.monotonic() > deadline:

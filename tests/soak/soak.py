@@ -27,8 +27,8 @@ from tests.journeys.client_table import BLOB_HOST_SETTINGS
 from tests.soak.books import Balance, Losses, read_log
 from tests.soak.catalogue import Fashion, write_catalogue
 from tests.soak.findings import Findings
-from tests.soak.fleet import PART_BYTES, Fleet
-from tests.soak.gauges import Gauges, judge_memory
+from tests.soak.fleet import MACHINES_COUNT, PART_BYTES, Fleet
+from tests.soak.gauges import REST_SECONDS, Gauges, judge_memory
 from tests.soak.mishaps import Killer, Operator
 from tests.soak.weather import RATE_BYTES_PER_SECOND, Weather
 
@@ -54,6 +54,8 @@ class Soak:
     seed: int
     seconds: float
     say: Callable[[str], None]
+    machines_count: int = MACHINES_COUNT
+    rest_seconds: float = REST_SECONDS
 
     async def run(self) -> Findings:
         """Soak for so many seconds, and for what the calm and the rest after that take."""
@@ -101,7 +103,9 @@ class _Run:
         (soak.directory / "trusted.pem").write_bytes(b"".join(each.read_bytes() for each in files))
         await wish_of_box(box.state_directory, "gc", {})  # Opens the audit log, for good.
         self._before, kinds_before = await self._gauges.idle(), self._gauges.kinds()
-        fleet = Fleet(soak.directory, soak.seed, self._outside, box, soak._fashion)
+        fleet = Fleet(
+            soak.directory, soak.seed, self._outside, box, soak._fashion, soak.machines_count
+        )
         self._fleet = fleet
         began = time.monotonic()
         with fleet:
@@ -114,7 +118,8 @@ class _Run:
         soak.say("rest")
         box_before, dns_before = self._before
         self._after = await self._gauges.rest(
-            lambda box_now, dns_now: box_now <= box_before and dns_now <= dns_before
+            lambda box_now, dns_now: box_now <= box_before and dns_now <= dns_before,
+            soak.rest_seconds,
         )
         left = self._gauges.kinds() - kinds_before
         self._left = tuple(f"{count} more of {kind}" for kind, count in left.items())
