@@ -132,6 +132,8 @@ class Dialer:
         """Where `hostname` is, in the order to try. Raises WireError in Go's words."""
         if _is_literal(hostname):
             return [hostname]
+        if hostname in self._surroundings.hosts:
+            return [self._surroundings.hosts[hostname]]
         server = self._surroundings.dns
         try:
             return resolve(server, hostname, self._surroundings.own_address)

@@ -29,6 +29,8 @@ _FILLED = re.compile(r"info cache: filled (sha256:[0-9a-f]{64}) \((\d+) bytes\)"
 _RECORDED = re.compile(r"recovery: Recorded (sha256:[0-9a-f]{64})")
 _ENDED = re.compile(r"warning cache: fill of (sha256:[0-9a-f]{64}) ended: (.*)")
 _PAST = re.compile(r"warning cache: streaming (sha256:[0-9a-f]{64}) past the store")
+# uvloop's own complaint of a TLS connection that was closed while it wrote: nobody's loss.
+_CLOSED = re.compile(r" error asyncio: Fatal error on SSL protocol")
 _TRACEBACK = re.compile(r"^\s*Traceback \(most recent call last\)")
 
 
@@ -50,6 +52,7 @@ def read_log(lines: Iterable[str], sizes: dict[str, int]) -> Fetched:
     filled, wrong = list[int](), list[int]()
     past_store_count = 0
     ended, faults = Counter[str](), list[str]()
+    is_explained = False
     for line in lines:
         if match := _FILLED.search(line):
             filled += [int(match[2])] if match[1] in sizes else []
@@ -60,6 +63,10 @@ def read_log(lines: Iterable[str], sizes: dict[str, int]) -> Fetched:
             wrong += [sizes[match[1]]] if "and the bytes are" in match[2] else []
         elif _PAST.search(line):
             past_store_count += 1
+        elif _CLOSED.search(line):
+            is_explained = True
+        elif _TRACEBACK.match(line) and is_explained:
+            is_explained = False
         elif " error " in line or _TRACEBACK.match(line):
             faults.append(line.strip())
     return Fetched(

@@ -24,9 +24,16 @@ from appliance.demo.deposit import DigestMismatchError
 from appliance.demo.habits import Surroundings
 from appliance.demo.lifeline import InterruptedPullError
 from appliance.demo.models import DemoModel
-from appliance.demo.outside import Outside
+from appliance.demo.outside import CDN_NAME, Outside
 from appliance.demo.urls import WireError
-from tests.journeys.client_table import BLOB_ADDRESS, GENERATIONS, LOOPBACK, Generation, Way
+from tests.journeys.client_table import (
+    BLOB_ADDRESS,
+    CDN_ADDRESS,
+    GENERATIONS,
+    LOOPBACK,
+    Generation,
+    Way,
+)
 from tests.soak.catalogue import Fashion
 
 MACHINES_COUNT = 50
@@ -211,11 +218,15 @@ class Fleet:
 
 
 def _surroundings(number: int, directory: Path, outside: Outside, box: BoxProcess) -> Surroundings:
-    """The network of a machine as the way that it comes by takes it."""
+    """The network of a machine as the way that it comes by takes it.
+
+    The CDN looks public: whom the box sends there, once it has learnt to, must be able to go.
+    """
     way = WAYS[number // len(GENERATIONS) % len(WAYS)]
     if way is Way.PROXY:
         around = replace(outside.surroundings, https_proxy=(LOOPBACK, box.proxy_port))
     else:
         around = box.surroundings
     trusted = directory / "trusted.pem"
-    return replace(around, ca_file=trusted, routes={BLOB_ADDRESS: LOOPBACK})
+    routes = {BLOB_ADDRESS: LOOPBACK, CDN_ADDRESS: outside.cdn.address}
+    return replace(around, ca_file=trusted, routes=routes, hosts={CDN_NAME: CDN_ADDRESS})

@@ -41,6 +41,13 @@ def test_errors_and_tracebacks_are_faults() -> None:
     assert len(read_log(lines, SIZES).faults) == 2
 
 
+def test_a_connection_that_uvloop_finds_closed_is_none() -> None:
+    closed = f"{AT}error asyncio: Fatal error on SSL protocol: closed"
+    lines = [closed, "    Traceback (most recent call last):"]
+    assert read_log(lines, SIZES).faults == []
+    assert len(read_log([*lines, lines[1]], SIZES).faults) == 1
+
+
 def test_a_kill_costs_what_came_lately_and_no_more() -> None:
     sent = 10_000_000
     losses = Losses(lambda: sent, connections=2)

@@ -181,6 +181,11 @@ async def test_the_newest_dial_no_address_that_is_not_public(outside: Outside) -
         await asyncio.to_thread(connect)
 
 
+def test_a_name_that_a_machine_knows_by_itself_is_not_asked_for() -> None:
+    around = Surroundings(dns=("127.0.0.1", 9), hosts={"near.test": "127.0.0.3"})
+    assert Dialer(around).addresses("near.test") == ["127.0.0.3"]
+
+
 @pytest.mark.parametrize("near", ["127.0.0.1", "::ffff:127.0.0.1"], ids=["v4", "mapped"])
 async def test_a_machine_has_an_address_of_its_own(near: str) -> None:
     if sys.platform != "linux":
