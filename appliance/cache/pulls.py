@@ -19,6 +19,7 @@ from appliance.cache.readers import FillReader, HeldReader, Reader, StreamReader
 from appliance.cache.scrub import Scrubber
 from appliance.cache.sessions import Sessions
 from appliance.cache.tally import Count, Tally
+from appliance.cache.turns import Turns
 from appliance.policy.backoff import choose_mismatch_pause
 from appliance.policy.eviction import Budget
 from appliance.policy.spans import SpanSet
@@ -31,8 +32,6 @@ from appliance.store.faults import DigestMismatchError, StoreError, StoreFullErr
 from appliance.store.store import Store
 from appliance.upstream.source import ManifestRequest, OriginUnreachableError, Refusal, Source
 
-# Fills that run at once; others wait their turn. A tensor model's clients ask for 64 small blobs.
-FILLS_MAX = 64
 LOOK_SECONDS = 1.0  # At the sessions: their speed and state are as old as that.
 SAVE_SECONDS = 5.0  # Between two steps of the counts to disk: what a crash may leave uncounted.
 
@@ -87,8 +86,7 @@ class Cache:
         )
         self._held_readers: WeakSet[HeldReader] = WeakSet()
         self._connections = connections
-        self._slots = asyncio.Semaphore(FILLS_MAX)
-        self._running_count = 0
+        self._turns = Turns()
         self._fills: dict[Digest, Fill] = {}
         self._mismatches: dict[Digest, int] = {}  # In a row.
         self._paused_until: dict[Digest, float] = {}
@@ -183,9 +181,17 @@ class Cache:
             raise Unavailable(f"no stored manifest lists {digest}, and {error}") from error
 
     async def open_blob(
-        self, repository: Repository, digest: Digest, size_bytes: int, span: Span
+        self,
+        repository: Repository,
+        digest: Digest,
+        size_bytes: int,
+        span: Span,
+        *,
+        is_patient: bool = False,
     ) -> Reader:
         """Open a span of a blob that may be served; the caller closes the reader.
+
+        `is_patient`: whoever asks rather waits for the first byte than for the last (turns.py).
 
         Raises:
             RangeNotSatisfiable: the blob held is shorter than the span.
@@ -204,7 +210,9 @@ class Cache:
             return held
         tally.add(Count.BLOB_MISSES)
         try:
-            fill, status = await self._join_or_make_room(repository, digest, size_bytes, source)
+            fill, status = await self._join_or_make_room(
+                repository, digest, size_bytes, source, is_patient=is_patient
+            )
             if fill.pending.size_bytes != size_bytes:
                 return rest  # Two manifests disagree: neither waits for the other's bytes.
             return FillReader(fill, rest, status, tally)
@@ -250,20 +258,34 @@ class Cache:
         return fill
 
     async def _join_or_make_room(
-        self, repository: Repository, digest: Digest, size_bytes: int, source: Source
+        self,
+        repository: Repository,
+        digest: Digest,
+        size_bytes: int,
+        source: Source,
+        *,
+        is_patient: bool = False,
     ) -> tuple[Fill, CacheStatus]:
         try:
-            return self._join(repository, digest, size_bytes, source)
+            return self._join(repository, digest, size_bytes, source, is_patient=is_patient)
         except StoreFullError as fault:
             if not await self.janitor.make_room(fault.needed_bytes):
                 raise
-        return self._join(repository, digest, size_bytes, source)
+        return self._join(repository, digest, size_bytes, source, is_patient=is_patient)
 
     def _join(
-        self, repository: Repository, digest: Digest, size_bytes: int, source: Source
+        self,
+        repository: Repository,
+        digest: Digest,
+        size_bytes: int,
+        source: Source,
+        *,
+        is_patient: bool = False,
     ) -> tuple[Fill, CacheStatus]:
         fill = self._fills.get(digest)
         if fill is not None and not fill.is_over:
+            if not is_patient:
+                self._turns.hurry(digest)
             return fill, CacheStatus.COLLAPSED  # Its descriptor is open until it is over.
         if self._now() < self._paused_until.get(digest, 0.0):
             raise Unavailable(f"the origin's bytes of {digest} were not that blob's a moment ago")
@@ -290,14 +312,14 @@ class Cache:
             pending.suspend()
             raise
         self._fills[digest] = fill
-        task = self._group.create_task(self._run(digest, fill))
+        task = self._group.create_task(self._run(digest, fill, is_patient=is_patient))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return fill, status
 
     def _share(self) -> int:
         """The connections of one fill among those that run now; at least one."""
-        return max(1, self._connections // max(1, self._running_count))
+        return max(1, self._connections // max(1, self._turns.running_count))
 
     async def _save_sometimes(self) -> None:
         while True:
@@ -309,14 +331,10 @@ class Cache:
             await asyncio.sleep(LOOK_SECONDS)
             self.sessions.look()
 
-    async def _run(self, digest: Digest, fill: Fill) -> None:
+    async def _run(self, digest: Digest, fill: Fill, *, is_patient: bool) -> None:
         try:
-            async with self._slots:
-                self._running_count += 1
-                try:
-                    await fill.run()
-                finally:
-                    self._running_count -= 1
+            async with self._turns.taken(digest, is_patient=is_patient):
+                await fill.run()
         finally:
             del self._fills[digest]
         if fill.fault is None:

@@ -181,7 +181,9 @@ class BlobRoutes:
         served = span or whole
         if served is None or request.method == "HEAD":
             return Answer(200, fields | {"Content-Length": str(size_bytes)})
-        opened = await self.cache.open_blob(repository, digest, size_bytes, served)
+        opened = await self.cache.open_blob(
+            repository, digest, size_bytes, served, is_patient=request.client.is_tensor
+        )
         reader = self.cache.watch(request.client_address, repository, digest, opened)
         fields["Content-Length"] = str(served.size_bytes)
         fields["Cache-Status"] = format_cache_status(reader.status)
