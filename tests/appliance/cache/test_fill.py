@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -317,11 +318,14 @@ async def test_held_bytes_are_noted_on_the_way(
 
 
 async def test_on_a_slow_line_they_are_noted_by_the_clock(
-    filler: Filler, monkeypatch: pytest.MonkeyPatch
+    filler: Filler, source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fill_module, "SYNC_SECONDS", -1.0)
-    synced: list[int] = []
+    synced = threading.Event()
     fill = filler.make()
-    monkeypatch.setattr(fill.pending, "sync", lambda: synced.append(1))
-    await fill.run()
-    assert synced
+    monkeypatch.setattr(fill.pending, "sync", synced.set)
+    source.gates = {3000: asyncio.Event()}
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fill.run())
+        await until(synced.is_set)
+        source.gates[3000].set()
