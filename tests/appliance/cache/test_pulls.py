@@ -412,7 +412,7 @@ async def test_fills_share_the_connections_and_each_has_one(
 async def test_more_fills_than_may_run_wait_their_turn(
     cache: Cache, source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "_slots", asyncio.Semaphore(1))
+    monkeypatch.setattr(cache._turns, "_places", asyncio.Semaphore(1))
     other = CONTENT + b"more"
     source.blobs[digest_of(other)] = other
     source.gates[0] = asyncio.Event()
