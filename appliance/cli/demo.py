@@ -8,11 +8,12 @@ cold ones no more than one model together.
 import argparse
 import asyncio
 import json
+import secrets
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time as wall_clock
 from typing import TYPE_CHECKING
@@ -22,7 +23,9 @@ from appliance.config.values import parse_amount
 if TYPE_CHECKING:
     from appliance.demo.play import Plan
     from appliance.demo.report import Report
+    from appliance.demo.stage import Stage
 
+RATE, PAGE_RATE = 100_000_000, 12_000_000  # A cold pull that can be watched takes some seconds.
 KEEPING_CLIENTS_MAX = 4  # Their hashing takes no core from the box.
 CLIENTS_MAX = 64  # Sixteen threads each; a larger classroom needs a larger machine.
 
@@ -39,9 +42,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--rate",
         type=parse_size,
-        default="100MB",
         metavar="BYTES_PER_SECOND",
-        help="of the Internet connection, 0 for no limit (100MB)",
+        help="of the Internet connection, 0 for no limit (100MB, with --page 12MB)",
     )
     parser.add_argument(
         "--clients", type=parse_clients, default="2", metavar="N", help="that pull cold (2)"
@@ -64,6 +66,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="clients write what they pull and hash it, as real ones do, instead of comparing it "
         f"with the origin's (yes, with more than {KEEPING_CLIENTS_MAX} no: they would measure "
         "this machine's disk)",
+    )
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        help="no measuring: machines pull several models of --size together, again and again, for "
+        "the box's page to be looked at until Ctrl-C",
     )
     parser.set_defaults(run=run)
 
@@ -89,8 +97,17 @@ def parse_clients(text: str) -> int:
     return int(text)
 
 
+def choose_rate(args: argparse.Namespace) -> int | None:
+    """The Internet connection's bytes a second; None for no limit."""
+    if args.rate is None:
+        return PAGE_RATE if args.page else RATE
+    return args.rate or None
+
+
 def run(args: argparse.Namespace) -> int:
     """Play the demo; 0 if all promises were kept."""
+    if args.page:
+        return show_page(args)
     from appliance.demo.box import BoxFailedError  # Late: other verbs need none of the demo room.
     from appliance.demo.conversation import PullError
     from appliance.demo.play import DiskShortError, Plan
@@ -100,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     plan = Plan(
         args.size,
         args.clients,
-        args.rate or None,
+        choose_rate(args),
         has_direct,
         connection_bytes_per_second=args.connection_rate or None,
         keeps=keeps,
@@ -133,6 +150,44 @@ def _play(plan: "Plan", *, as_json: bool) -> "Report":
         watching(Console(stderr=True), is_quiet=as_json) as audience,
     ):
         return asyncio.run(play(Path(directory), plan, wall_clock, audience))
+
+
+def show_page(args: argparse.Namespace) -> int:
+    """Keep a box going to look at, until Ctrl-C."""
+    from appliance.demo.box import BoxFailedError
+    from appliance.demo.conversation import PullError
+    from appliance.demo.play import DiskShortError
+    from appliance.demo.showing import Showing, show
+
+    def tell(stage: "Stage") -> None:
+        print(f"the page:  {stage.box.web_url}/")
+        print(f"to log in: {password}")
+        print("Ctrl-C ends it and removes everything", flush=True)
+
+    password = secrets.token_hex(6)
+    with (
+        _leaving_on_sigterm(),
+        tempfile.TemporaryDirectory(prefix="box-demo-") as directory,
+        suppress(KeyboardInterrupt),
+    ):
+        file = Path(directory, "password")
+        file.write_text(password + "\n", "utf-8")
+        file.chmod(0o600)
+        settings = {"WEB_ADMIN_PASSWORD_FILE": str(file)}
+        showing = Showing(args.size, choose_rate(args), settings, _forget)
+        try:
+            asyncio.run(show(Path(directory), showing, wall_clock, print, tell))
+        except (BoxFailedError, DiskShortError, PullError) as fault:
+            print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
+            return 1
+    return 0
+
+
+async def _forget(state_dir: Path, model: str) -> None:
+    from appliance.control import BoxRefusesError, wish_of_box
+
+    with suppress(BoxRefusesError):  # It is being pulled, or is not there.
+        await wish_of_box(state_dir, "rm", {"model": model})
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.demo import add_parser, conclude, parse_clients, parse_size
+from appliance.cli.demo import add_parser, choose_rate, conclude, parse_clients, parse_size
 from appliance.demo.report import Cold, Report, Warm
 
 REPORT = Report(1000, Cold(2, 2.0, 1000, 0.25, 1.5), Warm(0.5, 0), sha256_ok=True)
@@ -26,7 +26,9 @@ def parse(*words: str) -> argparse.Namespace:
 
 def test_the_defaults_are_a_model_of_2_gib_and_two_clients() -> None:
     args = parse()
-    assert (args.size, args.rate, args.clients, args.json) == (2**31, 100_000_000, 2, False)
+    assert (args.size, choose_rate(args), args.clients, args.json) == (2**31, 10**8, 2, False)
+    assert choose_rate(parse("--page")) == 12_000_000
+    assert choose_rate(parse("--page", "--rate", "0")) is None
 
 
 @pytest.mark.parametrize(
