@@ -53,6 +53,7 @@ def make_facts(ground: Ground, engine: Engine, checkup: Checkup) -> Facts:
         checks=checkup.checks,
         cache=engine.cache,
         now=time.time,
+        blob_addresses=engine.blob_host.addresses,
     )
 
 

@@ -82,6 +82,7 @@ class Session:
     state: State = State.ACTIVE
     supply: Supply = Supply.CACHE
     ended: float | None = None
+    number: int = 0  # Which one it is, since the start.
     saved_bytes: int = 0  # Of those sent, how many the client's account has.
     _live: set[Transfer] = field(default_factory=set)
     _covered: dict[Digest, SpanSet] = field(default_factory=dict)

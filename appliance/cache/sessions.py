@@ -117,6 +117,7 @@ class Sessions:
         session = Session(client_address, repository, reference, blobs, self._now(), self._clock())
         self._current[client_address, pulled] = session
         self.count += 1
+        session.number = self.count
         self._accounts.note_pull(client_address)
         if len(self._current) > SESSIONS_MAX:
             over = (key for key, each in self._current.items() if each.state.is_over)

@@ -155,7 +155,6 @@ def _play(plan: "Plan", *, as_json: bool) -> "Report":
 def show_page(args: argparse.Namespace) -> int:
     """Keep a box going to look at, until Ctrl-C."""
     from appliance.demo.box import BoxFailedError
-    from appliance.demo.conversation import PullError
     from appliance.demo.play import DiskShortError
     from appliance.demo.showing import Showing, show
 
@@ -177,7 +176,7 @@ def show_page(args: argparse.Namespace) -> int:
         showing = Showing(args.size, choose_rate(args), settings, _forget)
         try:
             asyncio.run(show(Path(directory), showing, wall_clock, print, tell))
-        except (BoxFailedError, DiskShortError, PullError) as fault:
+        except (BoxFailedError, DiskShortError) as fault:
             print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
             return 1
     return 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from appliance.cli.wishes import add_dry_run, add_json, wish
 from appliance.config.values import parse_amount
-from appliance.web.page import format_size
+from appliance.web.sizes import format_size
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

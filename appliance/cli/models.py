@@ -15,7 +15,7 @@ from appliance.store.faults import StoreError
 from appliance.store.store import open_store
 from appliance.upstream.builtin import BUILTIN
 from appliance.web.models import describe_model
-from appliance.web.page import format_size
+from appliance.web.sizes import format_size
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from appliance.cli.wishes import add_json, wish
-from appliance.web.page import format_size
+from appliance.web.sizes import format_size
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

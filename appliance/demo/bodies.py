@@ -34,9 +34,9 @@ class BlobSender:
         response = web.StreamResponse(status=206 if span else 200)
         response.headers.update(self._fields(blob, span))
         response.content_length = span.size_bytes if span else blob.size_bytes
-        await response.prepare(request)
-        if request.method == "GET" and blob.size_bytes:
-            with suppress(ConnectionResetError):  # Who has enough hangs up.
+        with suppress(ConnectionResetError):  # Who has enough hangs up.
+            await response.prepare(request)
+            if request.method == "GET" and blob.size_bytes:
                 await self._send_body(request, response, blob, span or Span(0, blob.size_bytes))
         return response
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from appliance.demo.client import Client
+from appliance.demo.conversation import PullError
 from appliance.demo.deposit import DigestMismatchError
 from appliance.demo.lifeline import InterruptedPullError
 from appliance.demo.models import DemoModel, write_model
@@ -35,9 +36,7 @@ MACHINES = ("127.0.0.21", "127.0.0.22", "127.0.0.23", "127.0.0.24")
 LAN_BYTES_PER_SECOND = 40_000_000  # Of each machine: slow enough to be watched.
 PAUSE_SECONDS_MAX = 8.0
 FORGET_SECONDS = 30.0  # Between two models that the box lets go of.
-NAP_SECONDS = (
-    0.25  # How long a part may hold its breath: far below what a client takes for a stall.
-)
+NAP_SECONDS = 0.25  # How long a part holds its breath: far below what is a stall.
 
 type Forget = Callable[[Path, str], Awaitable[None]]
 
@@ -72,7 +71,6 @@ async def show(
     Raises:
         DiskShortError: before anything is written.
         BoxFailedError: the box did not start, or did not stop as it should.
-        PullError: a client failed.
     """
     _check_disk(directory, showing.size_bytes)
     say(f"making {len(PARTS)} models of {format_size(showing.size_bytes)}")
@@ -88,7 +86,7 @@ async def show(
         try:
             async with asyncio.TaskGroup() as group:
                 for address in showing.machines:
-                    machine = _Machine(stage, showing, models, address)
+                    machine = _Machine(stage, showing, models, address, say)
                     group.create_task(machine.run())
                 group.create_task(_forget_sometimes(stage, showing))
         except ExceptionGroup as failures:
@@ -111,7 +109,7 @@ def _write_models(directory: Path, size_bytes: int) -> dict[str, DemoModel]:
 
 
 async def _forget_sometimes(stage: Stage, showing: Showing) -> None:
-    chance = random.Random(1)
+    chance = random.Random(1)  # noqa: S311  # Which model is pulled is no secret.
     while True:
         await asyncio.sleep(showing.forget_seconds)
         await showing.forget(stage.box.state_directory, chance.choice(list(PARTS)))
@@ -121,19 +119,30 @@ class _Machine:
     """A machine with an address of its own, on which somebody pulls one model after another."""
 
     def __init__(
-        self, stage: Stage, showing: Showing, models: Mapping[str, DemoModel], address: str
+        self,
+        stage: Stage,
+        showing: Showing,
+        models: Mapping[str, DemoModel],
+        address: str,
+        say: Callable[[str], None],
     ) -> None:
         self._stage = stage
         self._showing = showing
         self._models = models
+        self._address = address
+        self._say = say
         self._directory = stage.directory / address
         self._around = replace(stage.box.surroundings, own_address=address)
-        self._chance = random.Random(address)
+        self._chance = random.Random(address)  # noqa: S311  # Nor which is let go of.
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(self._chance.uniform(0, self._showing.pause_seconds_max))
-            await self._pull(self._chance.choice(list(self._models)))
+            name = self._chance.choice(list(self._models))
+            try:
+                await self._pull(name)
+            except (PullError, DigestMismatchError) as error:  # As its user would see it.
+                self._say(f"{self._address}: ollama pull {name}: {error}")
             await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
     async def _pull(self, name: str) -> None:
@@ -147,7 +156,7 @@ class _Machine:
             await asyncio.shield(pulling)
         except asyncio.CancelledError:
             client.interrupt()
-            with suppress(InterruptedPullError, DigestMismatchError):
+            with suppress(InterruptedPullError, PullError, DigestMismatchError):
                 await pulling
             raise
 

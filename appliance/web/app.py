@@ -12,7 +12,9 @@ from appliance.protocol.errors import RequestInvalid, Unavailable, Verdict
 from appliance.web.access import Access
 from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
+from appliance.web.events import Events
 from appliance.web.facts import Facts
+from appliance.web.live import Live
 from appliance.web.login import Login
 from appliance.web.metrics import Metrics
 from appliance.web.page import Page
@@ -39,7 +41,9 @@ class Parts:
 def make_app(parts: Parts) -> web.Application:
     """Put the routes together."""
     app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX, middlewares=[_gate])
-    for route in make_routes(parts):
+    events = make_events(parts.facts)
+    app.on_shutdown.append(events.close)
+    for route in make_routes(parts, events):
         add = app.router.add_get if route.method == "GET" else partial(_add, app, route.method)
         add(route.path, parts.access.guard(route))
     return app
@@ -49,20 +53,29 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
     app.router.add_route(method, path, handler)
 
 
-def make_routes(parts: Parts) -> tuple[Route, ...]:
+def make_events(facts: Facts) -> Events:
+    """What is told to who watches; the application closes it."""
+    return Events(Live(facts, Views(facts)))
+
+
+def make_routes(parts: Parts, events: Events) -> tuple[Route, ...]:
     """Every route there is, in the order in which they are tried."""
     views = Views(parts.facts)
-    page = Page(parts.facts, views)
+    page = Page(parts.facts, views, events.live, parts.access, parts.login)
     clear = parts.clear.answer
     return (
         Route("GET", "/", page.show, "the page"),
         Route("GET", "/box.css", page.style, "its style sheet"),
+        Route("GET", "/box.js", page.script, "what keeps it up to date"),
+        Route("GET", "/icon.svg", page.icon, "its icon"),
+        Route("GET", "/check", views.check, "which box answers by the registry's name"),
         Route("GET", "/health", views.health, "whether clients can use the box, and each check"),
         Route("GET", "/health/live", views.live, "that the box runs"),
         Route("GET", "/health/ready", views.ready, "whether clients may be sent here"),
         Route("GET", "/api/info", views.info, "the box"),
         Route("GET", "/api/models", views.models, "what it holds; ?q= &limit="),
         Route("GET", "/api/sessions", views.sessions, "who pulls what, and lately pulled"),
+        Route("GET", "/api/events", events.watch, "everything the page shows live, as events"),
         Route("GET", "/api/clients", views.clients, "what each machine was given", Role.VIEWER),
         Route("GET", "/cache/stats", views.stats, "what it did"),
         Route("GET", "/metrics", parts.metrics.show, "the same and more, for Prometheus"),

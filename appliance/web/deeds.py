@@ -46,6 +46,8 @@ class Deeds:
             self._note(who, where, name, wish, f"refused: {fault}")
             return refuse(HTTPStatus.CONFLICT, str(fault), str(fault.hint))
         self._note(who, where, name, wish, "done")
+        if request.content_type == FORM_TYPE:  # A person, who wants the page back.
+            return web.HTTPSeeOther(f"/?done={name}#models")
         return web.json_response(answer)
 
 

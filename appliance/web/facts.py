@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from appliance.cache.pulls import Cache
+from appliance.policy.addresses import Addresses
 from appliance.policy.health import Check
 from appliance.policy.recipes import Recipe
 
@@ -29,3 +30,5 @@ class Facts:
     checks: Callable[[], Mapping[str, Check]]
     cache: Cache
     now: Callable[[], float]
+    # Where the blob host is, for a client that dialled the box at an address of its own.
+    blob_addresses: Callable[[str], Addresses] = lambda dialled: Addresses()

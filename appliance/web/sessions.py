@@ -30,6 +30,7 @@ def describe_session(session: Session, *, now: float, names_clients: bool) -> di
     ended = session.ended
     seconds = now - session.started_at if ended is None else ended - session.began
     return {
+        "id": session.number,
         "client_ip": session.client_address if names_clients else UNNAMED,
         "model": name_model(session),
         "start_time": format_instant(session.started_at),

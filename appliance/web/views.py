@@ -138,6 +138,26 @@ class Views:
             headers={"X-CA-Fingerprint": f"SHA256:{self._facts.ca_fingerprint}"},
         )
 
+    async def check(self, request: web.Request) -> web.Response:
+        """Which box answers by the registry's name: for the page's question to the browser.
+
+        Any page may read it, because the page that asks was loaded by another name.
+        """
+        headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
+        if "text/html" in request.headers.get("Accept", ""):
+            text = (
+                "Yes: this machine finds this box.\n\n"
+                f"Its certificate's fingerprint is {self._facts.ca_fingerprint}\n"
+            )
+            return web.Response(text=text, headers=headers)
+        told = {"box": "ollama-appliance", "ca_fingerprint": self._facts.ca_fingerprint}
+        return web.json_response(told, headers=headers)
+
+    def check_url(self, request: web.Request) -> str:
+        """Where that is asked: by the registry's name, on the port by which this client came."""
+        name, (_, port) = self._facts.registry_name, self.dialled(request)
+        return f"http://{format_authority(name, port, default_port=HTTP_PORT)}/check"
+
     def base_url(self, request: web.Request) -> str:
         """The box as this client reached it: by its own address, never by what Host claims."""
         address, port = self.dialled(request)

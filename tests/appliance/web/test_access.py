@@ -6,7 +6,7 @@ import pytest
 
 from appliance.policy.roles import DEEDS, Role, may
 from appliance.web.access import COOKIE_NAME
-from appliance.web.app import make_routes
+from appliance.web.app import make_events, make_routes
 from tests.appliance.web.conftest import NAME, Door
 
 WISH = b'{"model": "tiny", "bytes": 1, "dry_run": true}'
@@ -37,7 +37,7 @@ async def test_a_deed_is_done_for_those_who_may_and_for_nobody_else(
 
 async def test_the_table_of_deeds_is_the_table_of_routes(door: Door) -> None:
     parts = door.desk.parts(door.facts, door.clear)
-    routes = make_routes(parts)
+    routes = make_routes(parts, make_events(parts.facts))
     changing = {route.path: route.needs for route in routes if not route.is_safe}
     expected = {f"/api/v1/{deed}": role for deed, role in DEEDS.items()}
     assert changing == {**expected, "/login": Role.ANYONE, "/logout": Role.ANYONE}

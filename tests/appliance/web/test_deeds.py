@@ -26,7 +26,8 @@ async def test_a_model_is_let_go_of_and_the_line_says_by_whom(door: Door) -> Non
 
 async def test_a_form_of_the_page_is_a_wish_too(door: Door) -> None:
     form = "Content-Type: application/x-www-form-urlencoded"
-    assert (await door.post("/api/v1/pin", b"model=tiny%3A1b", form, admin(door))).status == 200
+    answer = await door.post("/api/v1/pin", b"model=tiny%3A1b", form, admin(door))
+    assert (answer.status, answer.fields["Location"]) == (303, "/?done=pin#models")
     assert door.shop.store.pins() == {"library/tiny:1b"}
 
 

@@ -1,5 +1,6 @@
 """The page as a browser gets it."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -8,14 +9,16 @@ from typing import cast
 
 import pytest
 
+from appliance.policy.addresses import Addresses
 from appliance.policy.delivery import Delivery
 from appliance.policy.grants import Grant
 from appliance.policy.health import Check
 from appliance.policy.learning import Subject
 from appliance.policy.recipes import Recipe
+from appliance.policy.roles import Role
 from appliance.protocol.digest import digest_of
-from appliance.protocol.reference import Reference, Repository
-from appliance.web.page import format_size
+from appliance.protocol.reference import Reference, Repository, parse_model_name
+from appliance.web.access import COOKIE_NAME
 from tests.appliance.web.conftest import Door, OpenDoor
 from tests.appliance.web.test_models import ROW
 from tests.fakes.registry import NOON
@@ -23,7 +26,8 @@ from tests.fakes.registry import NOON
 LAYER = b"a" * 1500
 HOSTILE = "<script>alert('x')</script>\"&"
 PAGE_SIZE_BYTES_MAX = 100_000
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "input"}
+CHECK = "http://registry.ollama.ai"
 
 
 class Reading(HTMLParser):
@@ -33,6 +37,7 @@ class Reading(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.names: set[str] = set()
+        self.ids: set[str] = set()
         self.references: list[str] = []
         self.text = ""
         self.feed(page)
@@ -40,7 +45,10 @@ class Reading(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.add(tag)
-        self.references += [value or "" for name, value in attrs if name in ("href", "src")]
+        told = dict(attrs)
+        self.references += [told[name] or "" for name in ("href", "src", "action") if name in told]
+        self.ids |= {told["id"] or ""} if "id" in told else set()
+        assert tag != "script" or told == {"src": "/box.js", "defer": None}
         assert not [name for name, _ in attrs if name.startswith("on") or name == "style"]
         if tag not in VOID:
             self.open.append(tag)
@@ -66,16 +74,26 @@ async def test_an_empty_box_has_its_page(door: Door) -> None:
     assert "AB:CD" in page.text
 
 
-async def test_the_page_takes_nothing_from_elsewhere_and_runs_nothing(door: Door) -> None:
+async def test_the_page_takes_nothing_from_elsewhere(door: Door) -> None:
     answer = await door.ask("/")
     policy = answer.fields["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     page = Reading(answer.body.decode())
-    assert page.names & {"script", "iframe", "img", "object", "form"} == set()
-    assert all(each.startswith("/") and not each.startswith("//") for each in page.references)
-    for target in page.references:
+    assert "script-src 'self';" in policy
+    assert page.names & {"iframe", "img", "object", "style", "base"} == set()
+    inside = [each for each in page.references if each.startswith("#")]
+    assert {each.removeprefix("#") for each in inside} <= page.ids
+    (elsewhere,) = {each for each in page.references if each[0] not in "/#"}
+    assert elsewhere == f"{CHECK}:{door.port}/check"
+    for target in {each for each in page.references if each[0] == "/"} - {"/login"}:
+        assert not target.startswith("//")
         assert (await door.ask(target)).status == 200
+
+
+async def test_page_style_and_script_are_small_together(door: Door) -> None:
+    sizes = [len((await door.ask(each)).body) for each in ("/", "/box.css", "/box.js", "/icon.svg")]
+    assert sum(sizes) <= PAGE_SIZE_BYTES_MAX
 
 
 async def test_the_page_tells_what_was_learnt(door: Door) -> None:
@@ -133,8 +151,7 @@ async def test_what_others_wrote_is_text_and_never_markup(
     monkeypatch.setattr(door.shop.cache.books, "models", lambda: rows)
     door.checks["dns"] = Check(is_ok=False, detail=HOSTILE)
     page = await read(door)
-    assert page.text.count(HOSTILE) == 2
-    assert "script" not in page.names
+    assert page.text.count(HOSTILE) == 2  # And no script is there but the page's own.
 
 
 @pytest.mark.parametrize(
@@ -178,24 +195,94 @@ async def test_the_proxy_way_is_shown_with_the_box_s_own_address(open_door: Open
         assert "HTTPS_PROXY" not in (await read(door)).text
 
 
+async def test_only_who_is_logged_in_sees_what_changes_something(door: Door) -> None:
+    door.shop.keep("llama3.2:1b", LAYER)
+    assert (await door.ask("/v2/library/llama3.2/manifests/1b")).status == 200
+    for role, words in (
+        (None, set()),
+        (Role.VIEWER, set()),
+        (Role.OPERATOR, {"Pin"}),
+        (Role.ADMIN, {"Pin", "Delete…"}),
+    ):
+        fields = (f"Cookie: {COOKIE_NAME}={door.desk.token(role)}",) if role else ()
+        answer = await door.ask("/?delete=llama3.2:1b", *fields)
+        page = Reading(answer.body.decode())
+        assert {each for each in ("Pin", "Delete…") if each in page.text} == words
+        assert ("That frees 1.5 kB." in page.text) == (role is Role.ADMIN)
+        assert ("Logged in as somebody" in page.text) == (role is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("absent", "library/absent:latest is not held"),
+        ("pinned", "is pinned"),
+        ("%3Cb%3E", "This is no model's name"),
+    ],
+)
+async def test_what_cannot_be_deleted_is_said_before(door: Door, name: str, text: str) -> None:
+    door.shop.keep("pinned", LAYER)
+    assert (await door.ask("/v2/library/pinned/manifests/latest")).status == 200
+    door.shop.store.pin(parse_model_name("pinned"))
+    cookie = f"Cookie: {COOKIE_NAME}={door.desk.token(Role.ADMIN)}"
+    answer = await door.ask(f"/?delete={name}", cookie)
+    page = Reading(answer.body.decode())
+    assert text in page.text
+    assert "Delete it" not in page.text
+    assert len(door.shop.cache.books.models()) == 1
+
+
+async def test_a_form_that_worked_says_so(door: Door) -> None:
+    assert "Deleted." in Reading((await door.ask("/?done=rm")).body.decode()).text
+    assert "Deleted." not in Reading((await door.ask("/?done=%3Cb%3E")).body.decode()).text
+
+
+async def test_a_pull_is_shown_and_the_machine_that_looks_knows_its_share(door: Door) -> None:
+    door.shop.keep("llama3.2:1b", LAYER)
+    assert (await door.ask("/v2/library/llama3.2/manifests/1b")).status == 200
+    assert (await door.ask(door.shop.grant("llama3.2:1b", LAYER))).body == LAYER
+    while any(not each.files_served for each in door.shop.cache.sessions.active):
+        await door.ask("/health")  # The client may have its last byte before it is counted.
+    door.shop.cache.sessions.look()
+    text = " ".join((await read(door)).text.split())
+    assert "llama3.2:1b to 127.0.0.1 done done from the cache 1.5 kB" in text
+    assert "this machine was given 1.5 kB by this box" in text
+    assert "Nobody pulls at the moment." in text
+
+
+async def test_both_hosts_are_in_the_lines_for_the_network_s_own_dns(open_door: OpenDoor) -> None:
+    found = Addresses(("203.0.113.10",))
+    async with open_door(blob_addresses=lambda dialled: found) as door:
+        page = await read(door)
+    assert "address=/registry.ollama.ai/127.0.0.1" in page.text
+    assert "address=/blobs.home.arpa/203.0.113.10" in page.text
+
+
+async def test_a_box_that_only_this_machine_reaches_says_so(door: Door) -> None:
+    assert "this machine alone" in (await read(door)).text
+
+
+async def test_the_internet_away_is_said(door: Door) -> None:
+    door.checks["upstream"] = Check(is_ok=False, detail="no route")
+    page = await read(door)
+    assert "The Internet is away" in page.text
+    assert "Internet away" in page.text
+
+
+async def test_another_page_may_ask_which_box_this_is(door: Door) -> None:
+    answer = await door.ask("/check", "Accept: application/json", "Origin: http://10.0.0.5")
+    assert answer.fields["Access-Control-Allow-Origin"] == "*"
+    assert json.loads(answer.body) == {"box": "ollama-appliance", "ca_fingerprint": "AB:CD"}
+    page = await door.ask("/")
+    assert f"connect-src 'self' {CHECK}:{door.port};" in page.fields["Content-Security-Policy"]
+    person = await door.ask("/check", "Accept: text/html,*/*")
+    assert person.body.startswith(b"Yes: ")
+
+
 async def test_a_thousand_models_are_shown_too(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door.shop.cache.books, "models", lambda: [ROW] * 1000)
     answer = await door.ask("/")
     assert Reading(answer.body.decode()).text.count("llama3.2:1b") == 1000
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "text"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1500, "1.5 kB"),
-        (2_019_377_376, "2.0 GB"),
-        (10**19, "10000.0 PB"),
-    ],
-)
-def test_sizes_are_as_disks_are_sold(size_bytes: int, text: str) -> None:
-    assert format_size(size_bytes) == text
 
 
 async def test_the_ways_for_the_newest_clients_are_there_while_they_are_needed(
