@@ -11,7 +11,7 @@ from typing import Any
 from appliance.cli.wishes import add_json, wish
 from appliance.config import ConfigInvalidError, load_config, read_environment
 from appliance.control import BoxNotRunningError, call_box
-from appliance.web.page import format_size
+from appliance.web.sizes import format_size
 
 TICK_SECONDS = 1.0  # Between two looks at how far it is.
 
