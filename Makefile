@@ -3,7 +3,7 @@
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak bench test fuzz check format lock clean environment programs tests static
+.PHONY: help run demo soak bench test fuzz check format crash lock clean environment programs tests static
 ARGS ?=
 ONLY ?=
 BIN := .venv/bin
@@ -39,6 +39,9 @@ check: environment static programs tests  ## all that CI checks: format, lint, t
 format: environment  ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+crash: environment  ## kill the real box at random steps and moments, hundreds of times; ARGS='--lives 50 --seed 7'
+	$(BIN)/python -m tests.faults.crash $(ARGS)
 
 lock: environment  ## compile the requirements locks from pyproject.toml; ARGS=--upgrade for newer versions
 	scripts/lock $(ARGS)
