@@ -6,6 +6,7 @@ is laid up for it. The last life serves every model ever pulled, with the right 
 
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -42,6 +43,7 @@ class Lives:
         self._deaths = home / "deaths"
         self._deaths.touch()
         self._models: list[DemoModel] = []
+        self._machines = 0
 
     @property
     def deaths(self) -> list[str]:
@@ -130,13 +132,16 @@ class Lives:
         assert told["problems"] == [], self._log()
 
     async def _pull(self, box: BoxProcess, model: DemoModel) -> None:
-        client = Client(self._home / "client", box.surroundings, HABITS)
-        client.blob_path(model.blobs[0].digest).unlink(missing_ok=True)
+        """As a new machine: one that was here before has parts of its own, and asks for fewer."""
+        self._machines += 1
+        home = self._home / f"machine-{self._machines}"
+        client = Client(home, box.surroundings, HABITS)
         name = f"{model.repository.model}:{model.tags[0]}"
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._interrupt(box, client))
             fault = await asyncio.to_thread(find_fault, client, name)
             watch.cancel()
+        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
         if fault is not None:
             raise fault
 

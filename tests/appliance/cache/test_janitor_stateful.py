@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hypothesis.strategies as st
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from appliance.cache.janitor import Janitor, PinnedError, UnknownModelError
@@ -58,6 +58,14 @@ class JanitorAgainstModel(RuleBasedStateMachine):
             self.store.write_manifest(tag_of(content, reference, stored_at=self.at), content)
         )
         self.models[reference] = tuple(blobs)
+
+    @rule(name=NAMES, blobs=BLOBS)
+    def pull(self, name: str, blobs: list[bytes]) -> None:
+        """All of a model, as a client does."""
+        self.publish(name, blobs)
+        for content in blobs:
+            self.fill(content)
+            self.arrive(content, is_whole=True)
 
     @rule(content=st.sampled_from(CONTENTS))
     def fill(self, content: bytes) -> None:
@@ -119,6 +127,7 @@ class JanitorAgainstModel(RuleBasedStateMachine):
 
     @rule(wanted_bytes=st.integers(0, 5000))
     def evict(self, wanted_bytes: int) -> None:
+        """A used blob that a model lists stays; so does one that a pin needs."""
         kept = self.held() & self.kept()
         asyncio.run(self.janitor.evict(wanted_bytes))
         assert kept <= self.held(), "what is pinned, read or arriving went"
@@ -161,4 +170,9 @@ class JanitorAgainstModel(RuleBasedStateMachine):
 
 
 TestJanitorAgainstModel = JanitorAgainstModel.TestCase
-TestJanitorAgainstModel.settings = settings(deadline=None, max_examples=20, stateful_step_count=30)
+TestJanitorAgainstModel.settings = settings(
+    deadline=None,
+    max_examples=15,
+    stateful_step_count=30,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # To shrink one takes minutes of disk.
+)
