@@ -11,15 +11,14 @@ from addons.origin import OriginRoute
 from addons.passages import Passages
 from appliance.policy.addresses import AddressRefusedError
 from appliance.protocol.errors import BadGateway, Unavailable, Verdict
-from appliance.registry.registry import Registry
-from appliance.registry.requests import Answer, BlobAnswer, PassThrough
+from appliance.registry.requests import Answer, Answering, BlobAnswer, PassThrough
 from appliance.upstream.resolver import NameUnresolvableError
 
 
 class RegistryAddon:
     """Answers what the registry answers and passes on what it passes through."""
 
-    def __init__(self, registry: Registry, origin: OriginRoute, inline: Inline) -> None:
+    def __init__(self, registry: Answering, origin: OriginRoute, inline: Inline) -> None:
         self._registry = registry
         self._origin = origin
         self.passages = Passages()

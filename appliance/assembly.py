@@ -4,9 +4,12 @@ Nothing here runs; the supervisor enters what is made here, in order.
 """
 
 import hmac
+import logging
 import os
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from appliance.protocol.reference import Repository
 from appliance.registry.blobs import BlobRoutes
 from appliance.registry.registry import Registry
 from appliance.registry.requests import Request
+from appliance.self_pull import SelfPull
 from appliance.store.store import Store
 from appliance.surroundings import Surroundings
 from appliance.upstream.builtin import BUILTIN, BuiltinSource
@@ -38,6 +42,9 @@ from appliance.upstream.origin import Origin
 from appliance.upstream.resolver import Resolver
 from appliance.upstream.source import Source
 from appliance.web.bounds import Admission
+from appliance.workers.crew import Crew, Handout
+from appliance.workers.desk import Desk
+from appliance.workers.words import WorkerSettings
 
 USER_AGENT = f"ollama-appliance/{__version__}"
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -207,6 +214,38 @@ def make_proxy_rules(
         pseudonym=pseudonym,
         turnstile=admission.turnstile,
     )
+
+
+def make_crew(
+    config: Config,
+    sockets: Sequence[socket.socket],
+    leaf: Callable[[], Leaf],
+    desk: Desk,
+    self_pull: SelfPull,
+    pseudonym: str,
+) -> Crew:
+    """The processes that share the https door; the caller enters them if there are any."""
+    connections_max = choose_connections_max(raise_descriptor_limit())
+    settings = WorkerSettings(
+        names=tuple(sorted(names_of(config))),
+        origin_url=config.origin.url,
+        origin_name=config.origin.name,
+        origin_proxy=config.origin.proxy,
+        trusted_roots=find_roots(config),
+        pseudonym=pseudonym,
+        networks=tuple(map(str, config.access.allow)),
+        log_level=logging.getLogger().level,
+        connections_max=connections_max // (config.box.workers + 1),
+    )
+    handout = Handout(
+        settings,
+        sockets,
+        leaf,
+        desk,
+        self_pull.address,
+        pull_at=lambda port: replace(self_pull, tls_port=port).run_at(self_pull.address),
+    )
+    return Crew(config.box.workers, handout)
 
 
 def make_dns_settings(

@@ -16,6 +16,7 @@ from appliance.upkeep import Upkeep
 from appliance.upstream.origin import Origin
 from appliance.upstream.resolver import Resolver
 from appliance.web.facts import Facts
+from appliance.workers.crew import Crew
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Box:
     upkeep: Upkeep
     tokens: Tokens
     audit: Audit
+    crew: Crew
 
     def truth(self) -> tuple[str, ...]:
         """The registry's true addresses as last known."""

@@ -164,6 +164,13 @@ class Authority(AuthorityCertificate):
         return Leaf(certificate, private_key)
 
 
+def parse_leaf(pem: bytes) -> Leaf:
+    """The leaf whose `pem` this is."""
+    private_key = serialization.load_pem_private_key(pem, password=None)
+    assert isinstance(private_key, EllipticCurvePrivateKey), "all of ours are"
+    return Leaf(x509.load_pem_x509_certificate(pem), private_key)
+
+
 def open_authority(directory: Path, names: tuple[str, ...], *, now: datetime) -> Authority:
     """Read the CA in `directory`, or make one for exactly `names` where there is none. Blocks.
 

@@ -120,3 +120,6 @@ async def open_doors(stack: AsyncExitStack, box: Box) -> None:
         await stack.enter_async_context(
             ProxyDoor(ground.proxy.sockets, rules, outlet, proxy, site.take)
         )
+    if config.box.workers:
+        await stack.enter_async_context(box.crew)
+        box.checkup.looks["workers"] = box.crew.look

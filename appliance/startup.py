@@ -16,6 +16,7 @@ from appliance.announce.standing import why_silent
 from appliance.assembly import (
     make_blob_place,
     make_cache,
+    make_crew,
     make_dns_settings,
     make_origin,
     make_pseudonym,
@@ -41,6 +42,7 @@ from appliance.store.faults import StoreError
 from appliance.token_desk import make_tokens
 from appliance.upkeep import Upkeep
 from appliance.upstream.builtin import BuiltinSource
+from appliance.workers.desk import Desk
 
 DNS_PORT_FALLBACK = 10053  # Where DNS goes when port 53 cannot be had and nobody chose another.
 
@@ -92,6 +94,14 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         Upkeep(ground.store, engine.cache.janitor, engine.cache.scrubber),
         make_tokens(ground.store, ground.secret, time.time),
         audit,
+        make_crew(
+            config,
+            ground.tls.sockets,
+            ground.leaf.current,
+            Desk(engine.registry, engine.resolver.resolve),
+            checkup.self_pull,
+            engine.pseudonym,
+        ),
     )
     await open_doors(stack, box)
     return box

@@ -212,6 +212,7 @@ def _describe_status(box: Box) -> dict[str, Any]:
         "proxy_port": facts.proxy_port,
         "web_ports": [listener.port for listener in box.ground.web],
         "ca_fingerprint": facts.ca_fingerprint,
+        "workers": [{"pid": each.pid, "port": each.port} for each in box.crew.places],
         "fills": [
             {
                 "repository": str(fill.pending.repository),

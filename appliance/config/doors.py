@@ -50,6 +50,13 @@ class Box:
         reason="access.allow already keeps strangers out; set this where another service of the "
         "machine has one of the ports, on another address.",
     )
+    workers: int = key(
+        0,
+        number(0, 64),
+        doc="How many more processes of about 100 MB each serve https beside the box itself.",
+        reason="For networks faster than 10 Gb/s: over https one process ends at about 1 GB of "
+        "blobs a second (docs/PERFORMANCE.md). Leave a core for the box itself.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

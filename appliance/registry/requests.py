@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from appliance.cache.readers import Reader
 from appliance.policy.delivery import Door
@@ -59,3 +60,11 @@ class PassThrough:
 
 
 type Reply = Answer | BlobAnswer | PassThrough
+
+
+class Answering(Protocol):
+    """Whoever answers for the intercepted names: the registry, or one that asks it."""
+
+    async def answer(self, request: Request) -> Reply:
+        """Answer, never raising a Verdict: those are answers too."""
+        ...

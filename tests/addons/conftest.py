@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ from appliance.certs import Authority, Leaf, open_authority
 from appliance.delivery.pump import Pumps
 from appliance.listeners import open_listener
 from appliance.policy.turnstile import Turnstile
+from appliance.registry.requests import Answering
+from tests.fakes.lines import across_lines
 from tests.fakes.registry import Shop, open_shop
 from tests.fakes.wire import Wire, dial
 
@@ -102,9 +104,22 @@ class Door:
 type OpenDoor = Callable[..., AbstractAsyncContextManager[Door]]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What concerns the registry must hold at a worker's door, too."""
+    is_theirs = metafunc.module.__name__.endswith(("test_registry", "test_inline", "test_passages"))
+    if is_theirs and "open_door" in metafunc.fixturenames:
+        metafunc.parametrize("open_door", ["the box's", "a worker's"], indirect=True)
+
+
 @pytest.fixture
-def open_door(tmp_path: Path, leaf: Leaf, trusted: ssl.SSLContext, internet: Internet) -> OpenDoor:
-    """A door whose requests pass through to `url`."""
+def open_door(
+    tmp_path: Path,
+    leaf: Leaf,
+    trusted: ssl.SSLContext,
+    internet: Internet,
+    request: pytest.FixtureRequest,
+) -> OpenDoor:
+    """A door whose requests pass through to `url`: one that has the registry, or asks it."""
 
     @asynccontextmanager
     async def opened(
@@ -119,21 +134,25 @@ def open_door(tmp_path: Path, leaf: Leaf, trusted: ssl.SSLContext, internet: Int
         leaves = [leaf]
         listener = open_listener(("127.0.0.1",), 0, key="tls.port")
         port = listener.sockets[0].getsockname()[1]
-        async with open_shop(tmp_path / "state") as shop:
+        async with AsyncExitStack() as stack:
+            shop = await stack.enter_async_context(open_shop(tmp_path / "state"))
+            registry: Answering = shop.registry
+            if getattr(request, "param", "") == "a worker's":
+                remote = await stack.enter_async_context(across_lines(registry, resolve))
+                registry, resolve = remote, remote.resolve
             route = OriginRoute(url, NAME, resolve, PSEUDONYM, proxy)
             intercept = Intercept(names, lambda: leaves[-1], is_allowed)
-            async with Pumps(threads=1) as pumps:
-                inline = Inline(pumps)
-                addon = RegistryAddon(shop.registry, route, inline)
-                async with Proxy(
-                    listener.sockets,
-                    intercept,
-                    addon,
-                    inline,
-                    turnstile or Turnstile(lambda _: False),
-                    trusted_roots=internet.roots,
-                ) as running:
-                    yield Door(running, shop, port, trusted, leaves)
+            inline = Inline(await stack.enter_async_context(Pumps(threads=1)))
+            running = Proxy(
+                listener.sockets,
+                intercept,
+                RegistryAddon(registry, route, inline),
+                inline,
+                turnstile or Turnstile(lambda _: False),
+                trusted_roots=internet.roots,
+            )
+            await stack.enter_async_context(running)
+            yield Door(running, shop, port, trusted, leaves)
 
     return opened
 

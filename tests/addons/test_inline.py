@@ -184,7 +184,7 @@ async def test_clients_that_leave_leave_nothing_behind(held: Door) -> None:
         for _ in range(20):
             group.create_task(leave(held))
     await held.settle()
-    assert count_descriptors() == before
+    assert count_descriptors() <= before  # Lines that are kept may be fewer.
 
 
 async def leave(door: Door) -> None:
