@@ -33,7 +33,7 @@ from tests.soak.mishaps import Killer, Operator
 from tests.soak.weather import RATE_BYTES_PER_SECOND, Weather
 
 CONNECTIONS = 8
-QUOTA = "150MiB"  # Of 240 that the registry has; some 100 are in use at a time.
+QUOTA = "180MiB"  # Of 240 MB that the registry has; some 100 are in use at a time.
 FRESH_SECONDS = 2  # So that manifests are asked for all the time, also in bad weather.
 KILLING_SHARE = 0.5
 LOOK_SECONDS = 0.1
