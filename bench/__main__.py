@@ -7,6 +7,7 @@ and plots to docs/PERFORMANCE.md; what other parts found earlier stays there.
 import argparse
 import importlib
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -51,6 +52,7 @@ PARTS = {
 def main() -> int:
     """Measure what was asked for; 0 if all goals of it were met."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that no server is left behind.
     parts = options.only or list(PARTS)
     allow_many_files()
     options.directory.mkdir(parents=True, exist_ok=True)
