@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 from appliance.policy.roles import Role
 from appliance.protocol.errors import RequestInvalid, Unavailable, Verdict
 from appliance.web.access import Access
+from appliance.web.authority import Authority
 from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
 from appliance.web.events import Events
@@ -62,6 +63,7 @@ def make_routes(parts: Parts, events: Events) -> tuple[Route, ...]:
     """Every route there is, in the order in which they are tried."""
     views = Views(parts.facts)
     page = Page(parts.facts, views, events.live, parts.access, parts.login)
+    authority = Authority(parts.facts)
     clear = parts.clear.answer
     return (
         Route("GET", "/", page.show, "the page"),
@@ -79,7 +81,10 @@ def make_routes(parts: Parts, events: Events) -> tuple[Route, ...]:
         Route("GET", "/api/clients", views.clients, "what each machine was given", Role.VIEWER),
         Route("GET", "/cache/stats", views.stats, "what it did"),
         Route("GET", "/metrics", parts.metrics.show, "the same and more, for Prometheus"),
-        Route("GET", "/ca.pem", views.ca, "its CA"),
+        Route("GET", "/ca.pem", authority.pem, "its CA, as text"),
+        Route("GET", "/ca.crt", authority.crt, "the same under the name that Linux takes"),
+        Route("GET", "/ca.der", authority.der, "the same as bytes, for Windows and Android"),
+        Route("GET", "/ca.mobileconfig", authority.mobileconfig, "a profile, for iOS and macOS"),
         Route("POST", "/login", parts.login.log_in, "a session, for the form's `password`"),
         Route("POST", "/logout", parts.login.log_out, "the end of it"),
         *parts.deeds.routes(),

@@ -1,4 +1,4 @@
-"""What the box says of itself over HTTP: health, models, statistics, itself, its CA."""
+"""What the box says of itself over HTTP: health, models, statistics, itself."""
 
 import asyncio
 import json
@@ -130,13 +130,6 @@ class Views:
         dns = ["dns"] if facts.dns_port else []
         proxy = ["proxy"] if facts.proxy_port else []
         return [*dns, "plain", *proxy, "direct"]
-
-    async def ca(self, request: web.Request) -> web.Response:
-        return web.Response(
-            body=self._facts.ca_pem,
-            content_type="application/x-pem-file",
-            headers={"X-CA-Fingerprint": f"SHA256:{self._facts.ca_fingerprint}"},
-        )
 
     async def check(self, request: web.Request) -> web.Response:
         """Which box answers by the registry's name: for the page's question to the browser.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -116,7 +117,7 @@ def facts_of(shop: Shop, checks: dict[str, Check]) -> Facts:
         blob_host="blobs.home.arpa",
         refuse_private_from="0.35.2",
         recipes=tuple,
-        ca_pem=b"-----BEGIN CERTIFICATE-----\n",
+        ca_pem=ssl.DER_cert_to_PEM_cert(b"a certificate").encode(),
         ca_fingerprint="AB:CD",
         dns_port=53,
         tls_port=443,

@@ -144,13 +144,6 @@ async def test_statistics_count_what_was_served(door: Door) -> None:
     assert told["by_day"]["2023-11-14"]["hits"] == 1
 
 
-async def test_the_ca_comes_with_its_fingerprint(door: Door) -> None:
-    answer = await door.ask("/ca.pem")
-    assert answer.body == door.facts.ca_pem
-    assert answer.fields["Content-Type"] == "application/x-pem-file"
-    assert answer.fields["X-Ca-Fingerprint"] == "SHA256:AB:CD"
-
-
 async def test_urls_never_come_from_the_host_field(door: Door) -> None:
     await pull(door, "tiny")
     for target in ("/", "/api/models", "/api/info"):
