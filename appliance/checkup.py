@@ -11,6 +11,7 @@ from appliance.dns.responder import DnsResponder
 from appliance.doorwatch import Door, DoorWatch, connect_head, head_ringer, places_of, tls_ringer
 from appliance.health import Checkup
 from appliance.listeners import Listener
+from appliance.policy.clock import why_untimely
 from appliance.policy.eviction import Budget
 from appliance.policy.health import Check
 from appliance.protocol.manifest import MANIFEST_TYPE
@@ -79,7 +80,9 @@ def make_door_watch(
     config: Config,
     authority: Authority,
     store: Store,
+    origin: Origin,
     *,
+    now: Callable[[], float],
     tls: Listener,
     proxy: Listener | None,
     web: Iterable[Listener],
@@ -96,7 +99,16 @@ def make_door_watch(
     if proxy is not None:
         says, places = "the proxy way does not open", places_of(proxy.sockets)
         doors.append(Door("connect", says, places, head_ringer(connect_head(name))))
-    return DoorWatch(doors, {"index": lambda: why_unreadable(store)})
+    looks = {
+        "index": lambda: why_unreadable(store),
+        "clock": lambda: why_untimely(
+            now(),
+            not_before=authority.certificate.not_valid_before_utc.timestamp(),
+            origin_time=origin.time,
+            is_misdated=origin.is_misdated,
+        ),
+    }
+    return DoorWatch(doors, looks)
 
 
 _LIVE = b"HEAD /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -66,7 +66,14 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         stack.callback(listener.close)
     engine = await _start_engine(stack, ground, say)
     doors = make_door_watch(
-        config, ground.authority, ground.store, tls=ground.tls, proxy=ground.proxy, web=ground.web
+        config,
+        ground.authority,
+        ground.store,
+        engine.origin,
+        now=time.time,
+        tls=ground.tls,
+        proxy=ground.proxy,
+        web=ground.web,
     )
     checkup = make_checkup(
         config,

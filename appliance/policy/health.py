@@ -14,7 +14,7 @@ class Status(StrEnum):
 
 
 # Without these no pull gets through the box. Without the others what is held still does.
-ESSENTIAL = frozenset({"dns", "proxy", "web", "index", "pump"})
+ESSENTIAL = frozenset({"dns", "proxy", "web", "index", "pump", "clock"})
 
 
 @dataclass(frozen=True, slots=True)

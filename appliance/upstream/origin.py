@@ -9,8 +9,10 @@ only if it is what was asked for: the status, the range it says it carries, and 
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import aiohttp
@@ -60,6 +62,7 @@ _TROUBLE = (
 _UNSENDABLE = re.compile(r"[^\t -~]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _EXPIRED = frozenset({401, 403, 404, 410})
+_MISDATED = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID and _CERT_HAS_EXPIRED of OpenSSL.
 
 
 class Origin:
@@ -76,6 +79,14 @@ class Origin:
         """What the last request came to; None when it was answered."""
         self.is_reached = False
         """Whether any request was ever answered."""
+        self.is_misdated = False
+        """Whether its certificate, when last seen, was not of today by our clock."""
+        self._told: tuple[float, float] | None = None
+
+    @property
+    def time(self) -> float | None:
+        """What the origin's clock says now, in seconds since the epoch; None if it never said."""
+        return None if self._told is None else self._told[0] + time.monotonic() - self._told[1]
 
     async def __aenter__(self) -> "Origin":
         self._session = self._dialling.open_session()
@@ -193,6 +204,7 @@ class Origin:
             raise
         except _TROUBLE as error:
             self.trouble = _unreachable(error)
+            self.is_misdated = _is_misdated(error)
             raise self.trouble from None
 
     @asynccontextmanager
@@ -215,12 +227,22 @@ class Origin:
                 location = reply.headers.get("Location")
                 if reply.status not in _REDIRECTS or location is None:
                     self.trouble, self.is_reached = None, True
+                    self._note_time(url, reply)
                     if presigned_for is not None and url.host != self._url.host:
                         self._remember(presigned_for, url)
                     yield reply
                     return
             url = join_location(url, location)
         raise OriginMisbehavedError(f"the origin redirects more than {REDIRECTS_MAX} times")
+
+    def _note_time(self, url: URL, reply: aiohttp.ClientResponse) -> None:
+        """Believe the Date of an answer (RFC 9110 §6.6.1) where TLS shows whose it is."""
+        if url.scheme != "https":
+            return
+        self.is_misdated = False
+        with suppress(TypeError, ValueError, OverflowError):
+            told = parsedate_to_datetime(reply.headers.get("Date", "")).timestamp()
+            self._told = (told, time.monotonic())
 
     def _remember(self, digest: Digest, url: URL) -> None:
         if len(self._presigned) >= PRESIGNED_URLS_MAX:
@@ -295,6 +317,12 @@ async def _read_bounded(reply: aiohttp.ClientResponse, size_bytes_max: int) -> b
         if len(content) > size_bytes_max:
             raise OriginMisbehavedError(f"the origin's answer has more than {size_bytes_max} bytes")
     return bytes(content)
+
+
+def _is_misdated(error: Exception) -> bool:
+    if not isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return False
+    return getattr(error.certificate_error, "verify_code", 0) in _MISDATED
 
 
 def _unreachable(error: Exception) -> OriginUnreachableError:

@@ -1,6 +1,7 @@
 """Which checks a box runs, and that each look says what is so."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from appliance.checkup import (
     look_at_dates,
     look_at_disk,
     look_at_origin,
+    make_door_watch,
     why_unreadable,
 )
 from appliance.policy.eviction import Budget
@@ -167,3 +169,28 @@ async def test_dns_that_listens_nowhere_is_named(
         monkeypatch.setattr(type(responder), "listening", ())
         check = await box.checkup.run()
     assert "it listens nowhere" in check.detail
+
+
+async def test_a_clock_that_cannot_be_right_closes_the_box(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        box = await start(stack, make_config(tmp_path / "state"), lambda line: None)
+        made = box.ground.authority.certificate.not_valid_before_utc.timestamp()
+        now = [made + 1]
+        watch = make_door_watch(
+            box.ground.config,
+            box.ground.authority,
+            box.ground.store,
+            box.engine.origin,
+            now=lambda: now[0],
+            tls=box.ground.tls,
+            proxy=None,
+            web=(),
+        )
+        assert not await watch.ring()
+        now[0] = made - 1
+        assert await watch.ring()
+        assert "own CA" in watch.closed()["clock"].detail
+        now[0] = made + 1
+        box.engine.origin._told = (now[0] + 3 * 86400, time.monotonic())
+        await watch.ring()
+        assert "3 days behind" in watch.closed()["clock"].detail
