@@ -1,12 +1,13 @@
 """sha256 and checksums over what lies on disk, and over what is on its way there, in one pass.
 
-zlib's crc32 costs a third of what sha256 does: too little to depend on a faster one.
+isal's crc32 costs a fiftieth of what sha256 does, where zlib's would cost a third.
 """
 
 import hashlib
 import os
-import zlib
 from pathlib import Path
+
+from isal.isal_zlib import crc32
 
 from appliance.protocol.digest import Digest
 from appliance.store.records import CHECKED_SPAN_BYTES, Checksums
@@ -55,7 +56,7 @@ class PrefixHash:
         if within == 0:
             self._crc32s.append(0)
         piece = chunk[: CHECKED_SPAN_BYTES - within]
-        self._crc32s[-1] = zlib.crc32(piece, self._crc32s[-1])
+        self._crc32s[-1] = crc32(piece, self._crc32s[-1])
         self.position += len(piece)
         return len(piece)
 
