@@ -71,7 +71,7 @@ class Page:
         headers = {
             "Content-Security-Policy": _POLICY.format(registry=registry),
             "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
+            "Referrer-Policy": "same-origin",  # With none the page's own forms have no Origin.
             "X-Content-Type-Options": "nosniff",
         }
         return web.Response(text=text, content_type="text/html", headers=headers)

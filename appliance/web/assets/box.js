@@ -75,9 +75,12 @@
     try {
       const answer = await fetch("/", { headers: { Accept: "text/html" } });
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const id of ["held", "history", "checks"]) {
+      for (const id of ["held", "history", "checks", "filling"]) {
         const now = byId(id), then = fresh.getElementById(id);
-        if (now && then && !now.contains(document.activeElement)) now.replaceWith(then);
+        if (!now || !then || now.contains(document.activeElement)) continue;
+        const wasOpen = now.querySelector("details")?.open;
+        if (wasOpen) for (const part of then.querySelectorAll("details")) part.open = true;
+        now.replaceWith(then);
       }
       revision = wanted;
       refreshedAt = Date.now();

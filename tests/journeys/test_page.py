@@ -1,0 +1,103 @@
+"""The page in a real browser: live while a client pulls, obedient to its own policy, of use."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from appliance.demo.client import Client
+from appliance.demo.models import write_model
+from appliance.demo.stage import Stage
+from tests.fakes.browser import Tab, browse
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+HERE = "MAP registry.ollama.ai 127.0.0.1"
+MODEL_BYTES = 20_000_000
+LINE_BYTES_PER_SECOND = 5_000_000  # So that a pull lasts for some of the page's seconds.
+PASSWORD = "only of this test"
+
+pytestmark = [
+    pytest.mark.journey,
+    pytest.mark.timeout(120),  # A browser starts slowly where others use the machine.
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
+]
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    (tmp_path / "origin").mkdir()
+    (tmp_path / "password").write_text(PASSWORD)
+    settings = {"WEB_ADMIN_PASSWORD_FILE": str(tmp_path / "password"), "CACHE_MIN_FREE": "64MiB"}
+    model = await asyncio.to_thread(write_model, tmp_path / "origin", "tiny:1b", [MODEL_BYTES])
+    async with Stage(
+        tmp_path, time.time, total_bytes_per_second=LINE_BYTES_PER_SECOND, settings=settings
+    ) as opened:
+        opened.outside.publish(model)
+        yield opened
+
+
+@pytest.fixture
+async def tab(stage: Stage, tmp_path: Path) -> AsyncIterator[Tab]:
+    options = (f"--host-resolver-rules={HERE}",)
+    async with browse(Path(CHROMIUM or ""), tmp_path / "profile", *options) as opened:
+        await opened.open(f"{stage.box.web_url}/")
+        yield opened
+
+
+async def text(tab: Tab) -> str:
+    return " ".join(str(await tab.evaluate("document.body.innerText")).split())
+
+
+async def test_a_pull_is_seen_while_it_happens_and_the_model_comes_to_the_list(
+    tab: Tab, stage: Stage
+) -> None:
+    assert "Nobody pulls at the moment." in await text(tab)
+    client: Client = stage.client("client")
+    pulling = asyncio.create_task(asyncio.to_thread(client.pull, "tiny:1b"))
+    await tab.until("document.querySelector('#pulls progress')?.value > 0")
+    seen = await text(tab)
+    assert "tiny:1b to 127.0.0.1" in seen
+    assert "from the Internet" in seen
+    assert "Nobody pulls" not in seen
+    assert (await pulling).sha256_ok
+    await tab.until("!document.querySelector('#pulls li')")
+    await tab.until("document.querySelector('#recent output').textContent === 'done'")
+    await tab.until("document.querySelector('#held').innerText.includes('all of it')")
+    assert "20.0 MB" in await tab.evaluate("document.querySelector('.tiles').innerText")
+    assert tab.complaints == []
+
+
+async def test_a_browser_that_finds_the_box_by_the_registry_s_name_is_told_so(tab: Tab) -> None:
+    await tab.evaluate("document.getElementById('try').click()")
+    await tab.until("document.getElementById('verdict').className")
+    assert "Yes: this machine finds this box." in await text(tab)
+    assert tab.complaints == []
+
+
+async def test_a_model_is_pinned_and_deleted_by_who_logs_in(tab: Tab, stage: Stage) -> None:
+    await asyncio.to_thread(stage.client("client").pull, "tiny:1b")
+    await tab.evaluate(
+        "document.querySelector('[type=password]').value = '" + PASSWORD + "';"
+        "document.querySelector('form[action=\"/login\"] button').click()"
+    )
+    await tab.until("document.body?.innerText.includes('Logged in as admin')")
+    for press, then in (
+        ("form[action='/api/v1/pin'] button", "Pinned: it is never let go of."),
+        ("form[action='/api/v1/unpin'] button", "Unpinned."),
+        ("td .button", "That frees "),
+        ("form[action='/api/v1/rm'] button", "Deleted."),
+    ):
+        await tab.evaluate(f'document.querySelector("{press}").click()')
+        await tab.until(f"document.body?.innerText.includes('{then}')")
+    assert "Nothing yet." in await text(tab)
+    assert tab.complaints == []
+
+
+async def test_nothing_is_wider_than_the_window(tab: Tab) -> None:
+    await tab.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    for width, scheme in ((360, "dark"), (800, "light"), (1920, "dark")):
+        await tab.look(width, 900, scheme=scheme)
+        assert await tab.evaluate("document.documentElement.scrollWidth") <= width
