@@ -32,6 +32,9 @@ from appliance.store.faults import DigestMismatchError, StoreError, StoreFullErr
 from appliance.store.store import Store
 from appliance.upstream.source import ManifestRequest, OriginUnreachableError, Refusal, Source
 
+# Bodies that go past the store at once; others wait, as for a fill. Each is a connection of its own
+# to the origin, and half a megabyte of buffers.
+STREAMS_MAX = 64
 LOOK_SECONDS = 1.0  # At the sessions: their speed and state are as old as that.
 SAVE_SECONDS = 5.0  # Between two steps of the counts to disk: what a crash may leave uncounted.
 
@@ -87,6 +90,7 @@ class Cache:
         self._held_readers: WeakSet[HeldReader] = WeakSet()
         self._connections = connections
         self._turns = Turns()
+        self._past_the_store = asyncio.Semaphore(STREAMS_MAX)
         self._fills: dict[Digest, Fill] = {}
         self._mismatches: dict[Digest, int] = {}  # In a row.
         self._paused_until: dict[Digest, float] = {}
@@ -200,7 +204,9 @@ class Cache:
         tally = self.books.tally_for(repository)
         self.janitor.note_used(digest)
         source = self._source_for(repository)
-        rest = StreamReader(source, repository, digest, span, size_bytes, tally)
+        rest = StreamReader(
+            source, repository, digest, span, size_bytes, tally, self._past_the_store
+        )
         if self.mender.is_condemned(digest, span):
             tally.add(Count.BLOB_MISSES)
             return rest

@@ -4,6 +4,7 @@ A reader hands out spans of a file as they become readable; who sends them (a pu
 whether they were on disk for years or landed this millisecond.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
@@ -126,9 +127,12 @@ class StreamReader:
         span: Span,
         size_bytes: int,
         tally: Tally,
+        turns: asyncio.Semaphore,
     ) -> None:
+        """`turns` are shared by all that goes past the store: each has a connection and buffers."""
         self.span = span
         self.size_bytes = size_bytes
+        self._turns = turns
         self._source = source
         self._repository = repository
         self._digest = digest
@@ -151,7 +155,7 @@ class StreamReader:
         span = Span(start, self.span.stop)
         self._tally.add(Count.UNCACHED)
         opened = self._source.open_span(self._repository, self._digest, span, self.size_bytes)
-        async with opened as chunks:
+        async with self._turns, opened as chunks:
             async for chunk in chunks:
                 self._tally.add(Count.FETCHED_BYTES, len(chunk))
                 yield bytes(chunk)  # Whoever sends it may keep it for a while.

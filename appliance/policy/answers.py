@@ -4,6 +4,8 @@ The intercepted names are the box's, in every type: a client that learnt another
 registry from an AAAA or HTTPS record would slip past. While the box is failed open they are the
 origin's again, but HTTPS records stay away: their address hints outlive our short TTL. The blob
 host never has an address that the newest clients refuse, for one such record spoils the others.
+It keeps its addresses while the box is failed open: nobody is sent there anew, and who is in the
+middle of a pull has nowhere else to go.
 """
 
 from collections.abc import Callable
@@ -112,7 +114,7 @@ def decide_answer(
             return _decide_open(question.type, truth)
         return _decide_own(question.type, box, Box)
     if name == names.blob_host:
-        return _decide_own(question.type, Addresses() if is_open else _public(blob_addresses), Box)
+        return _decide_own(question.type, _public(blob_addresses), Box)
     if name == DESIGNATION_ZONE or name.endswith(f".{DESIGNATION_ZONE}"):
         return Empty()
     return NoSuchName() if name == CANARY_NAME else Forward()

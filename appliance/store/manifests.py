@@ -17,6 +17,7 @@ be in the middle of pulling it.
 
 import asyncio
 import errno
+import os
 import threading
 from collections.abc import Callable
 from enum import Enum, auto
@@ -35,6 +36,7 @@ from appliance.store.layout import tag_key
 from appliance.store.ledger import Ledger
 from appliance.store.premises import Premises
 from appliance.store.records import ManifestRecord, TagMove, TagRecord
+from appliance.store.remembered import Remembered, identify
 
 
 class PublishStep(Enum):
@@ -56,19 +58,26 @@ class Manifests:
         self._premises = premises
         self._ledger = ledger
         self._changing = threading.Lock()
+        self._remembered = Remembered()
 
     async def read(self, digest: Digest) -> bytes | None:
         """The manifest's bytes, checked; None where they are not held, or no longer right.
 
         Damaged ones are removed, with all that names them.
         """
+        path = self._premises.layout.manifest(digest)
+        remembered = self._remembered.find(digest, path)
+        if remembered is not None:
+            return remembered
         try:
-            async with aiofiles.open(self._premises.layout.manifest(digest), "rb") as file:
+            async with aiofiles.open(path, "rb") as file:
+                identity = identify(os.fstat(file.fileno()))
                 content = await file.read()
         except OSError as error:
             _refuse_other_than_lost(error)
         else:
             if digest_of(content) == digest:
+                self._remembered.keep(digest, identity, content)
                 return content
         return await asyncio.to_thread(self._read_again, digest)
 

@@ -127,7 +127,7 @@ async def test_wrong_bytes_are_not_fetched_past_the_store(cache: Cache, source: 
 
 async def test_past_the_store_only_the_span_is_asked_for(source: FakeSource) -> None:
     tally = Tally()
-    reader = StreamReader(source, TINY, DIGEST, Span(100, 5000), SIZE, tally)
+    reader = StreamReader(source, TINY, DIGEST, Span(100, 5000), SIZE, tally, asyncio.Semaphore(1))
     assert reader.file_fd is None
     assert await spans_of(reader.spans()) == []
     assert reader.is_streamable()
@@ -140,6 +140,26 @@ async def test_past_the_store_only_the_span_is_asked_for(source: FakeSource) -> 
         Count.FETCHED_BYTES: 3000,
         Count.SERVED_BYTES: 3000,
     }
+
+
+async def test_past_the_store_only_so_many_stream_at_once(source: FakeSource) -> None:
+    turns, gate = asyncio.Semaphore(1), asyncio.Event()
+    source.gates = {1000: gate}
+    readers = [
+        StreamReader(source, TINY, DIGEST, Span(0, 2000), SIZE, Tally(), turns) for _ in range(2)
+    ]
+
+    async def read_all(reader: StreamReader) -> bytes:
+        return b"".join([chunk async for chunk in reader.chunks(0)])
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(read_all(readers[0]))
+        await source.is_asked.wait()
+        second = group.create_task(read_all(readers[1]))
+        await asyncio.sleep(0)
+        assert len(source.spans) == 1
+        gate.set()
+    assert first.result() == second.result() == CONTENT[:2000]
 
 
 async def test_what_was_sent_is_counted(cache: Cache) -> None:

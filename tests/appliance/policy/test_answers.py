@@ -101,8 +101,8 @@ def test_a_box_in_good_health_answers(name: str, rtype: str, verdict: Verdict) -
         (REGISTRY, "SVCB", NOTHING, Empty()),
         (REGISTRY, "ANY", ORIGIN, Minimal()),
         (REGISTRY, "AXFR", ORIGIN, Refuse()),
-        (BLOBS, "A", ORIGIN, Empty()),
-        (BLOBS, "AAAA", ORIGIN, Empty()),
+        (BLOBS, "A", ORIGIN, Box(("203.0.113.10",))),  # For who is in the middle of a pull.
+        (BLOBS, "AAAA", ORIGIN, Box(("2001:db8::9",))),
         ("example.com", "A", ORIGIN, Forward()),
         ("resolver.arpa", "SVCB", ORIGIN, Empty()),
     ],
