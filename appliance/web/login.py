@@ -26,6 +26,13 @@ PASSWORD_LENGTH_MIN = 8  # Fewer are guessed in days even at that pace.
 _NO_PASSWORD_HINT = "write one to a file, 0600, and name it in web.admin_password_file"  # noqa: S105
 
 
+TROUBLE = "trouble"  # The query's key by which a login that failed comes back to the page.
+_REFUSALS = {
+    "tries": (HTTPStatus.TOO_MANY_REQUESTS, "too many tries", "wait a minute"),
+    "password": (HTTPStatus.FORBIDDEN, "this is not the admin password", "try again"),
+}
+
+
 class PasswordFileError(Exception):
     """The admin password cannot be read."""
 
@@ -54,7 +61,7 @@ class Login:
         """POST of a form with `password`: a cookie and back to the page, or a refusal."""
         address = request.remote or ""
         if not self._may_try(address):
-            return refuse(HTTPStatus.TOO_MANY_REQUESTS, "too many tries", "wait a minute")
+            return _refuse(request, "tries")
         given = (await read_form(request)).get("password", "")
         try:
             wanted = await asyncio.to_thread(read_password, self._password_file)
@@ -62,7 +69,7 @@ class Login:
             return refuse(HTTPStatus.FORBIDDEN, str(fault), fault.hint)
         if not hmac.compare_digest(given.encode(), wanted.encode()):
             self._note("nobody", address, "refused: wrong password")
-            return refuse(HTTPStatus.FORBIDDEN, "this is not the admin password", "try again")
+            return _refuse(request, "password")
         self._tries.pop(address, None)
         self._note("admin", address, "logged in")
         token, _ = self._tokens.issue("admin", Role.ADMIN, LOGIN_SECONDS)
@@ -85,6 +92,13 @@ class Login:
         if len(self._tries) > ADDRESSES_MAX:
             del self._tries[next(iter(self._tries))]
         return len(tries) < TRIES_MAX
+
+
+def _refuse(request: web.Request, trouble: str) -> web.Response:
+    """The page again for a person, which says what it was; else a refusal as JSON."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return web.HTTPSeeOther(f"/?{TROUBLE}={trouble}")
+    return refuse(*_REFUSALS[trouble])
 
 
 def read_password(path: Path | None) -> str:

@@ -25,7 +25,7 @@ from appliance.web.facts import Facts
 from appliance.web.graph import draw_days, draw_hours
 from appliance.web.learnt import describe_lessons
 from appliance.web.live import Live
-from appliance.web.login import Login
+from appliance.web.login import TROUBLE, Login
 from appliance.web.sizes import format_ago, format_size
 from appliance.web.views import Views
 
@@ -38,6 +38,10 @@ _POLICY = (
     "connect-src 'self' {registry}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 DONE = "done"  # The query's key by which a form that worked comes back.
+_TROUBLES = {
+    "password": "That is not the admin password.",
+    "tries": "Too many tries: wait a minute, then log in.",
+}
 _NOTICES = {"pin": "Pinned: it is never let go of.", "unpin": "Unpinned.", "rm": "Deleted."}
 
 
@@ -108,6 +112,7 @@ class Page:
             "visitor": request.remote or "",
             "who": who,
             "notice": _NOTICES.get(request.query.get(DONE, "")),
+            "trouble": _TROUBLES.get(request.query.get(TROUBLE, "")),
             "confirm": await self._confirm(request) if who["can_delete"] else None,
         }
 

@@ -237,6 +237,18 @@ async def test_a_form_that_worked_says_so(door: Door) -> None:
     assert "Deleted." not in Reading((await door.ask("/?done=%3Cb%3E")).body.decode()).text
 
 
+async def test_a_wrong_password_is_said_on_the_page(door: Door) -> None:
+    door.desk.password_file.write_text("the right one")
+    fields = ("Content-Type: application/x-www-form-urlencoded", "Accept: text/html")
+    origin = f"Origin: http://127.0.0.1:{door.port}"
+    answer = await door.post(
+        "/login", b"password=wrong", *fields, origin, host=f"127.0.0.1:{door.port}"
+    )
+    assert (answer.status, answer.fields["Location"]) == (303, "/?trouble=password")
+    page = Reading((await door.ask("/?trouble=password")).body.decode())
+    assert "That is not the admin password." in page.text
+
+
 async def test_a_pull_is_shown_and_the_machine_that_looks_knows_its_share(door: Door) -> None:
     door.shop.keep("llama3.2:1b", LAYER)
     assert (await door.ask("/v2/library/llama3.2/manifests/1b")).status == 200
