@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from appliance.cache.accounts import Bookkeeper, Uncounted
 from appliance.cache.collapse import Collapse
+from appliance.cache.contents import Contents
 from appliance.cache.fill import Fill
 from appliance.cache.janitor import Janitor
 from appliance.cache.manifests import FoundManifest, Manifests
@@ -63,6 +64,7 @@ class Cache:
         byte held is read again within `scrub_days`; 0: never.
         """
         self.books = Bookkeeper(store, uncounted, now=now, client_days=client_days)
+        self.contents = Contents(store)
         self.sessions = Sessions(store, self.books.clients, now=now)
         self._store = store
         self._source_for = source_for
@@ -131,6 +133,10 @@ class Cache:
     def fills(self) -> tuple[Fill, ...]:
         """The fills under way."""
         return tuple(self._fills.values())
+
+    def find_fill(self, digest: Digest) -> Fill | None:
+        """The fill under way of this blob, if there is one."""
+        return self._fills.get(digest)
 
     async def open_manifest(
         self, reference: Reference, request: ManifestRequest

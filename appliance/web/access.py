@@ -2,7 +2,9 @@
 
 A token comes in the Authorization field (RFC 6750), from scripts. A session comes in a cookie that
 browsers send to this host only, never from another site, and never show to a script; for whatever
-changes something, the Origin and the Host have to be this box's own as well.
+changes something, the Origin and the Host have to be this box's own as well. Programs that send
+neither (Ollama's own client) may ask for what its API offers to anybody, as long as no browser is
+behind it.
 """
 
 import json
@@ -39,7 +41,7 @@ class Access:
             if route.needs is Role.ANYONE and route.is_safe:
                 return await route.handler(request)
             try:
-                identity = self._identify(request, is_safe=route.is_safe)
+                identity = self._identify_for(route, request)
             except ForeignPageError as fault:
                 return refuse(HTTPStatus.FORBIDDEN, str(fault), fault.hint)
             except TokenInvalidError as fault:
@@ -59,6 +61,14 @@ class Access:
             return self._identify(request, is_safe=True)
         except TokenInvalidError:
             return NOBODY
+
+    def _identify_for(self, route: Route, request: web.Request) -> Identity:
+        if route.is_for_programs:
+            if _is_of_a_page(request):
+                self._check_page(request)
+            elif "Authorization" not in request.headers:
+                return NOBODY  # Never by what a browser keeps.
+        return self._identify(request, is_safe=route.is_safe)
 
     def _identify(self, request: web.Request, *, is_safe: bool) -> Identity:
         field = request.headers.get("Authorization")
@@ -82,6 +92,11 @@ class Access:
             raise ForeignPageError(f"{name[:80]} is no name of this box")
         if not is_same_origin(request.headers.get("Origin"), authority):
             raise ForeignPageError("this request comes from no page of this box")
+
+
+def _is_of_a_page(request: web.Request) -> bool:
+    """Whether a browser sent it: all name a page's origin with what is no GET, newer ones more."""
+    return "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
 
 
 class ForeignPageError(Exception):

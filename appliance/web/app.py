@@ -18,7 +18,9 @@ from appliance.web.facts import Facts
 from appliance.web.live import Live
 from appliance.web.login import Login
 from appliance.web.metrics import Metrics
+from appliance.web.ollama import Ollama
 from appliance.web.page import Page
+from appliance.web.pulling import Pulling
 from appliance.web.routes import Route
 from appliance.web.views import Views
 
@@ -88,6 +90,8 @@ def make_routes(parts: Parts, events: Events) -> tuple[Route, ...]:
         Route("POST", "/login", parts.login.log_in, "a session, for the form's `password`"),
         Route("POST", "/logout", parts.login.log_out, "the end of it"),
         *parts.deeds.routes(),
+        *Ollama(parts.facts, parts.deeds).routes(),
+        *Pulling(parts.facts).routes(),
         Route("*", "/v2", clear, "the registry in the clear"),
         Route("*", "/v2/{rest:.*}", clear, "the registry in the clear"),
         Route("*", "/blobs/{rest:.*}", clear, "blobs, under a grant"),

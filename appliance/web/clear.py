@@ -46,14 +46,14 @@ def read_request(request: web.Request) -> Request:
         host_port=host.port,
         client_address=request.remote or "",
         dialled=dialled[0],
-        user_agent=_read(request, "User-Agent"),
-        accept=_read(request, "Accept"),
-        range_field=_read(request, "Range") or None,
+        user_agent=read_text(request, "User-Agent"),
+        accept=read_text(request, "Accept"),
+        range_field=read_text(request, "Range") or None,
         has_authorization="Authorization" in request.headers,
     )
 
 
-def _read(request: web.Request, name: str) -> str:
+def read_text(request: web.Request, name: str) -> str:
     """A field's values as text that can be written anywhere: no bytes that are no UTF-8."""
     joined = ", ".join(request.headers.getall(name, []))
     return joined.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

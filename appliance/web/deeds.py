@@ -1,6 +1,5 @@
 """`POST /api/v1/<deed>`: what operators may do by the page or a script, each line of it audited."""
 
-import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -10,7 +9,7 @@ from aiohttp import web
 
 from appliance.policy.roles import DEEDS
 from appliance.web.access import IDENTITY, refuse
-from appliance.web.forms import FORM_TYPE, read_body, read_form
+from appliance.web.forms import FORM_TYPE, read_document, read_form
 from appliance.web.routes import Route
 
 PREFIX = "/api/v1/"
@@ -27,35 +26,48 @@ class Deeds:
         self._note = note
 
     def routes(self) -> Iterator[Route]:
-        for name, deed in self._deeds.items():
-            handler = partial(self._perform, name, deed)
+        for name in self._deeds:
+            handler = partial(self._perform, name)
             yield Route("POST", PREFIX + name, handler, f"do `{name}`", DEEDS[name])
 
-    async def _perform(self, name: str, deed: Deed, request: web.Request) -> web.Response:
+    async def _perform(self, name: str, request: web.Request) -> web.Response:
         try:
             wish = await _read_wish(request)
         except ValueError:
             return refuse(HTTPStatus.BAD_REQUEST, "this is no JSON object", 'as in {"model": "x"}')
+        try:
+            answer = await self.carry_out(name, wish, request)
+        except DeedRefusedError as fault:
+            return refuse(HTTPStatus.CONFLICT, str(fault), fault.hint)
+        if request.content_type == FORM_TYPE:  # A person, who wants the page back.
+            return web.HTTPSeeOther(f"/?done={name}#models")
+        return web.json_response(answer)
+
+    async def carry_out(self, name: str, wish: Mapping[str, Any], request: web.Request) -> Any:
+        """Do it, and note whose wish it was and what came of it. Raises DeedRefusedError."""
         who, where = request[IDENTITY].name, request.remote or ""
         try:
-            answer = await deed(wish)
+            answer = await self._deeds[name](wish)
         except Exception as fault:
             if not hasattr(fault, "hint"):
                 self._note(who, where, name, wish, "failed")
                 raise
             self._note(who, where, name, wish, f"refused: {fault}")
-            return refuse(HTTPStatus.CONFLICT, str(fault), str(fault.hint))
+            raise DeedRefusedError(str(fault), str(fault.hint)) from fault
         self._note(who, where, name, wish, "done")
-        if request.content_type == FORM_TYPE:  # A person, who wants the page back.
-            return web.HTTPSeeOther(f"/?done={name}#models")
-        return web.json_response(answer)
+        return answer
+
+
+class DeedRefusedError(Exception):
+    """It cannot be done as things are; `hint` says what to do about that."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 async def _read_wish(request: web.Request) -> dict[str, Any]:
     """The wish, as JSON or as a form. Raises ValueError."""
     if request.content_type == FORM_TYPE:
         return dict(await read_form(request))
-    wish = json.loads(await read_body(request) or b"{}")
-    if isinstance(wish, dict):
-        return wish
-    raise ValueError("no object")
+    return await read_document(request)

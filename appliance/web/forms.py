@@ -1,6 +1,8 @@
-"""Bodies of requests, bounded in time; and forms, what a browser sends at the press of a button."""
+"""Bodies of requests, bounded in time: JSON, and the forms that a browser sends for a button."""
 
 import asyncio
+import json
+from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -32,3 +34,14 @@ async def read_form(request: web.Request) -> dict[str, str]:
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX))
     except ValueError:  # More fields than that.
         return {}
+
+
+async def read_document(request: web.Request) -> dict[str, Any]:
+    """A JSON object; an empty one where there is no body. Raises ValueError, and as `read_body`."""
+    try:
+        document = json.loads(await read_body(request) or b"{}")
+    except RecursionError as error:  # Brackets, and nothing else.
+        raise ValueError("nested too deep") from error
+    if isinstance(document, dict):
+        return document
+    raise ValueError("no object")

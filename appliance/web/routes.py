@@ -20,6 +20,7 @@ class Route:
     handler: Handler
     doc: str
     needs: Role = Role.ANYONE
+    is_for_programs: bool = False  # Who names no Origin, as no browser does, may ask for a change.
 
     @property
     def is_safe(self) -> bool:

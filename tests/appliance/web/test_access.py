@@ -38,9 +38,15 @@ async def test_a_deed_is_done_for_those_who_may_and_for_nobody_else(
 async def test_the_table_of_deeds_is_the_table_of_routes(door: Door) -> None:
     parts = door.desk.parts(door.facts, door.clear)
     routes = make_routes(parts, make_events(parts.facts))
-    changing = {route.path: route.needs for route in routes if not route.is_safe}
+    changing = [route for route in routes if not route.is_safe]
     expected = {f"/api/v1/{deed}": role for deed, role in DEEDS.items()}
-    assert changing == {**expected, "/login": Role.ANYONE, "/logout": Role.ANYONE}
+    expected |= {"/login": Role.ANYONE, "/logout": Role.ANYONE, "/api/delete": DEEDS["rm"]}
+    assert {each.path: each.needs for each in changing if not each.is_for_programs} == expected
+    assert {each.needs for each in changing if each.is_for_programs} == {Role.ANYONE}
+    assert {each.path for each in changing if each.is_for_programs} == {
+        *("/api/pull", "/api/show", "/api/generate", "/api/chat", "/api/embed"),
+        *("/api/embeddings", "/api/create", "/api/copy", "/api/push"),
+    }
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
