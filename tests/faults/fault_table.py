@@ -48,6 +48,10 @@ _TABLE = re.compile(r"(?<=<!-- faults -->\n).*?(?=<!-- end of faults -->)", re.D
 _HEAD = "| what breaks | a pull under way | a new one, held | a new one, not held | DNS gives |\n"
 
 
+# How a pull that was under way may end, the best first.
+ENDINGS = ("goes on", "waits, and goes on afterwards", "fails; typed again it goes on")
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a fault, in the words of the table."""
@@ -346,11 +350,11 @@ async def _publish(scene: Scene) -> list[DemoModel]:
 async def _tell(under_way: UnderWay, *, has_ended: bool) -> str:
     """What became of the pull that was hit."""
     if under_way.is_right:
-        return "goes on" if has_ended else "waits, and goes on afterwards"
+        return ENDINGS[0] if has_ended else ENDINGS[1]
     await under_way.pull()
     if not under_way.is_right:
         raise NotMendedError("the pull that was hit fails again")
-    return "fails; typed again it goes on"
+    return ENDINGS[2]
 
 
 def format_table(outcomes: dict[str, Outcome]) -> str:
