@@ -19,6 +19,7 @@ from appliance.web.live import Live
 from appliance.web.login import Login
 from appliance.web.metrics import Metrics
 from appliance.web.ollama import Ollama
+from appliance.web.onboarding import Onboarding
 from appliance.web.page import Page
 from appliance.web.pulling import Pulling
 from appliance.web.routes import Route
@@ -66,6 +67,7 @@ def make_routes(parts: Parts, events: Events) -> tuple[Route, ...]:
     views = Views(parts.facts)
     page = Page(parts.facts, views, events.live, parts.access, parts.login)
     authority = Authority(parts.facts)
+    onboarding = Onboarding(parts.facts, views)
     clear = parts.clear.answer
     return (
         Route("GET", "/", page.show, "the page"),
@@ -87,6 +89,7 @@ def make_routes(parts: Parts, events: Events) -> tuple[Route, ...]:
         Route("GET", "/ca.crt", authority.crt, "the same under the name that Linux takes"),
         Route("GET", "/ca.der", authority.der, "the same as bytes, for Windows and Android"),
         Route("GET", "/ca.mobileconfig", authority.mobileconfig, "a profile, for iOS and macOS"),
+        Route("GET", "/install.sh", onboarding.shell, "what connects a Linux machine or a Mac"),
         Route("POST", "/login", parts.login.log_in, "a session, for the form's `password`"),
         Route("POST", "/logout", parts.login.log_out, "the end of it"),
         *parts.deeds.routes(),
