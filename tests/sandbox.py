@@ -1,12 +1,14 @@
 """Another machine's files on this one: a mount namespace in which what scripts write is a copy."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.programs import program
+
+_CERTIFICATES = Path("/usr/share/ca-certificates")
+_CERTIFICATES_COUNT = 3  # Each costs `openssl rehash` some time.
 
 # In the sandbox's directory, and what each stands in for: all that install.sh may write.
 _PLACES = {
@@ -16,7 +18,17 @@ _PLACES = {
     "systemd": "/etc/systemd/system",
     "lib": "/var/lib",
 }
-_ENTER = 'root=$1; shift; PATH=$root/bin:$PATH; export PATH; {mounts} exec "$@"'
+# And what update-ca-certificates is told: few certificates, and no hooks of this machine's.
+_PROPS = {"conf": "/etc/ca-certificates.conf", "hooks": "/etc/ca-certificates/update.d"}
+_ENTER = """
+unset SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE
+root=$1
+shift
+PATH=$root/bin:$PATH
+export PATH
+{mounts}
+exec "$@"
+"""
 _SYSTEMCTL = """#!/bin/sh
 echo "$*" >>"$(dirname "$0")/../systemctl.log"
 """
@@ -27,18 +39,22 @@ class Sandbox:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("certs", "anchors", "systemd", "lib", "bin"):
+        for name in ("certs", "anchors", "systemd", "lib", "bin", "hooks"):
             (root / name).mkdir(parents=True)
-        shutil.copytree("/etc/ssl/certs", root / "certs", symlinks=True, dirs_exist_ok=True)
+        known = [str(path.relative_to(_CERTIFICATES)) for path in _CERTIFICATES.rglob("*.crt")]
+        few = "\n".join(sorted(known)[:_CERTIFICATES_COUNT])
+        (root / "conf").write_text(f"{few}\n", "utf-8")
         (root / "hosts").write_text("127.0.0.1\tlocalhost\n# no newline at the end", "utf-8")
         tool = root / "bin" / "systemctl"
         tool.write_text(_SYSTEMCTL, "utf-8")
         tool.chmod(0o755)
+        settle = self.command("update-ca-certificates", "--fresh")
+        subprocess.run(settle, check=True, capture_output=True, timeout=20)
 
     def command(self, *words: str | Path, network: bool = False) -> tuple[str | Path, ...]:
         """`words` inside, without a terminal; `network`: also with a network of its own."""
         mounts = " ".join(
-            f'mount --bind "$root/{name}" {place};' for name, place in _PLACES.items()
+            f'mount --bind "$root/{name}" {place};' for name, place in (_PLACES | _PROPS).items()
         )
         flags = ("--mount", "--net") if network else ("--mount",)
         enter = ("sh", "-c", _ENTER.format(mounts=mounts), "sh", self.root)

