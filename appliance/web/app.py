@@ -1,16 +1,18 @@
 """The side server's routes, as one list, and who may ask."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler
 
-from appliance.policy.roles import Role
+from appliance.policy.roles import DEEDS, Role
 from appliance.protocol.errors import RequestInvalid, Unavailable, Verdict
 from appliance.web.access import Access
-from appliance.web.authority import Authority
+from appliance.web.authority import CERTIFICATE_TYPE, PROFILE_TYPE, Authority
 from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
 from appliance.web.events import Events
@@ -20,12 +22,15 @@ from appliance.web.login import Login
 from appliance.web.metrics import Metrics
 from appliance.web.ollama import Ollama
 from appliance.web.onboarding import Onboarding
+from appliance.web.openapi import OpenApi
 from appliance.web.page import Page
 from appliance.web.pulling import Pulling
-from appliance.web.routes import Route
+from appliance.web.routes import BYTES, TEXT, Field, Route
 from appliance.web.views import Views
 
 BODY_SIZE_BYTES_MAX = 64 * 1024  # A form, or a wish of a few words.
+
+HTML = "text/html"
 
 _log = logging.getLogger("web")
 
@@ -64,41 +69,79 @@ def make_events(facts: Facts) -> Events:
 
 def make_routes(parts: Parts, events: Events) -> tuple[Route, ...]:
     """Every route there is, in the order in which they are tried."""
+    described = OpenApi(parts.facts.version)
+    described.routes = (*_list_routes(parts, events), described.route())
+    return described.routes
+
+
+def _list_routes(parts: Parts, events: Events) -> Iterator[Route]:
+    yield from _list_pages(parts, events)
+    yield from _list_numbers(parts, events)
+    yield from parts.deeds.routes()
+    yield from Ollama(parts.facts, parts.deeds).routes()
+    yield from Pulling(parts.facts).routes()
+    clear, what = parts.clear.answer, "the registry in the clear"
+    yield Route("*", "/v2", clear, what)
+    yield Route("*", "/v2/{rest:.*}", clear, what)
+    yield Route("*", "/blobs/{rest:.*}", clear, "blobs, under a grant", gives=BYTES)
+
+
+def _list_pages(parts: Parts, events: Events) -> Iterator[Route]:
     views = Views(parts.facts)
     page = Page(parts.facts, views, events.live, parts.access, parts.login)
-    authority = Authority(parts.facts)
-    onboarding = Onboarding(parts.facts, views)
-    clear = parts.clear.answer
-    return (
-        Route("GET", "/", page.show, "the page"),
-        Route("GET", "/box.css", page.style, "its style sheet"),
-        Route("GET", "/box.js", page.script, "what keeps it up to date"),
-        Route("GET", "/icon.svg", page.icon, "its icon"),
-        Route("GET", "/check", views.check, "which box answers by the registry's name"),
-        Route("GET", "/health", views.health, "whether clients can use the box, and each check"),
-        Route("GET", "/health/live", views.live, "that the box runs"),
-        Route("GET", "/health/ready", views.ready, "whether clients may be sent here"),
-        Route("GET", "/api/info", views.info, "the box"),
-        Route("GET", "/api/models", views.models, "what it holds; ?q= &limit="),
-        Route("GET", "/api/sessions", views.sessions, "who pulls what, and lately pulled"),
-        Route("GET", "/api/events", events.watch, "everything the page shows live, as events"),
-        Route("GET", "/api/clients", views.clients, "what each machine was given", Role.VIEWER),
-        Route("GET", "/cache/stats", views.stats, "what it did"),
-        Route("GET", "/metrics", parts.metrics.show, "the same and more, for Prometheus"),
-        Route("GET", "/ca.pem", authority.pem, "its CA, as text"),
-        Route("GET", "/ca.crt", authority.crt, "the same under the name that Linux takes"),
-        Route("GET", "/ca.der", authority.der, "the same as bytes, for Windows and Android"),
-        Route("GET", "/ca.mobileconfig", authority.mobileconfig, "a profile, for iOS and macOS"),
-        Route("GET", "/install.sh", onboarding.shell, "what connects a Linux machine or a Mac"),
-        Route("POST", "/login", parts.login.log_in, "a session, for the form's `password`"),
-        Route("POST", "/logout", parts.login.log_out, "the end of it"),
-        *parts.deeds.routes(),
-        *Ollama(parts.facts, parts.deeds).routes(),
-        *Pulling(parts.facts).routes(),
-        Route("*", "/v2", clear, "the registry in the clear"),
-        Route("*", "/v2/{rest:.*}", clear, "the registry in the clear"),
-        Route("*", "/blobs/{rest:.*}", clear, "blobs, under a grant"),
-    )
+    authority, login = Authority(parts.facts), parts.login
+    password = (Field("password", "the admin's", is_needed=True),)
+    yield Route("GET", "/", page.show, "the page", gives=HTML)
+    yield Route("GET", "/box.css", page.style, "its style sheet", gives="text/css")
+    yield Route("GET", "/box.js", page.script, "what keeps it up to date", gives="text/javascript")
+    yield Route("GET", "/icon.svg", page.icon, "its icon", gives="image/svg+xml")
+    yield Route("POST", "/login", login.log_in, "a session", gives=HTML, body=password)
+    yield Route("POST", "/logout", login.log_out, "the end of it", gives=HTML)
+    what = "its CA, as text"
+    yield Route("GET", "/ca.pem", authority.pem, what, gives="application/x-pem-file")
+    what = "the same under the name that Linux takes"
+    yield Route("GET", "/ca.crt", authority.crt, what, gives=CERTIFICATE_TYPE)
+    what = "the same as bytes, for Windows and Android"
+    yield Route("GET", "/ca.der", authority.der, what, gives=CERTIFICATE_TYPE)
+    what = "a profile, for iOS and macOS"
+    yield Route("GET", "/ca.mobileconfig", authority.mobileconfig, what, gives=PROFILE_TYPE)
+    shell, what = Onboarding(parts.facts, views).shell, "what connects a Linux machine or a Mac"
+    yield Route("GET", "/install.sh", shell, what, gives="text/x-shellscript")
+
+
+def _list_numbers(parts: Parts, events: Events) -> Iterator[Route]:
+    views = Views(parts.facts)
+    narrowing = (Field("q", "part of a name"), Field("limit", "how many", "integer"))
+    what = "which box answers by the registry's name"
+    yield Route("GET", "/check", views.check, what)
+    yield Route("GET", "/health", views.health, "whether clients can use the box, and each check")
+    yield Route("GET", "/health/live", views.live, "that the box runs", gives=TEXT)
+    yield Route("GET", "/health/ready", views.ready, "whether to send clients here", gives=TEXT)
+    yield Route("GET", "/api/info", views.info, "the box")
+    yield Route("GET", "/api/models", views.models, "what it holds", query=narrowing)
+    yield Route("GET", "/api/sessions", views.sessions, "who pulls what, and lately pulled")
+    what = "everything the page shows live, as events"
+    yield Route("GET", "/api/events", events.watch, what, gives="text/event-stream")
+    what = "what each machine was given"
+    yield Route("GET", "/api/clients", views.clients, what, Role.VIEWER)
+    yield Route("GET", "/cache/stats", views.stats, "what it did")
+    what = "the same and more, for Prometheus"
+    yield Route("GET", "/metrics", parts.metrics.show, what, gives=TEXT)
+
+
+def make_table() -> tuple[Route, ...]:
+    """The table of a box that is not there: what its papers are made from. Nothing answers."""
+    nobody: Any = _Nobody()
+    deeds = Deeds(dict.fromkeys(DEEDS, nobody), nobody)
+    parts = Parts(nobody, nobody, nobody, nobody, deeds, nobody)
+    return make_routes(parts, nobody)
+
+
+class _Nobody:
+    """Stands where a part of the box would."""
+
+    def __getattr__(self, name: str) -> "_Nobody":
+        return self
 
 
 @web.middleware

@@ -11,10 +11,10 @@ from appliance.web.facts import Facts
 
 # Ours alone: the same CA makes the same identifiers, so that a profile replaces its like.
 _NAMESPACE = uuid.UUID("5b1c3a0e-6d0f-5f0a-9d9e-0a2a6c1f7b44")
-_CERTIFICATE_TYPE = (
+CERTIFICATE_TYPE = (
     "application/x-x509-ca-cert"  # What browsers on Android and Windows offer to install.
 )
-_PROFILE_TYPE = "application/x-apple-aspen-config"
+PROFILE_TYPE = "application/x-apple-aspen-config"
 _IDENTIFIER = "ollama-appliance.ca"
 _NAME = "Ollama appliance"
 
@@ -31,14 +31,14 @@ class Authority:
 
     async def crt(self, request: web.Request) -> web.Response:
         """The same text: update-ca-certificates takes files of this name, and no other encoding."""
-        return self._answer(self._pem, _CERTIFICATE_TYPE)
+        return self._answer(self._pem, CERTIFICATE_TYPE)
 
     async def der(self, request: web.Request) -> web.Response:
-        return self._answer(self._der(), _CERTIFICATE_TYPE)
+        return self._answer(self._der(), CERTIFICATE_TYPE)
 
     async def mobileconfig(self, request: web.Request) -> web.Response:
         profile = describe_profile(self._der(), self._fingerprint)
-        return self._answer(plistlib.dumps(profile), _PROFILE_TYPE)
+        return self._answer(plistlib.dumps(profile), PROFILE_TYPE)
 
     def _der(self) -> bytes:
         return ssl.PEM_cert_to_DER_cert(self._pem.decode("ascii"))

@@ -147,6 +147,7 @@ class BoundedRunner(web.AppRunner):
             access_log=None,
             keepalive_timeout=IDLE_SECONDS_MAX,
             shutdown_timeout=DRAIN_SECONDS,
+            auto_decompress=False,  # Nobody packs a wish; what is wrongly packed would be a fault.
         )
 
     async def _make_server(self) -> BoundedServer:

@@ -10,12 +10,28 @@ from aiohttp import web
 from appliance.policy.roles import DEEDS
 from appliance.web.access import IDENTITY, refuse
 from appliance.web.forms import FORM_TYPE, read_document, read_form
-from appliance.web.routes import Route
+from appliance.web.routes import Field, Route
 
 PREFIX = "/api/v1/"
 
 type Deed = Callable[[Mapping[str, Any]], Awaitable[Any]]
 type Note = Callable[[str, str, str, Mapping[str, Any], str], None]
+
+
+_MODEL = Field("model", "its name", is_needed=True)
+_DRY_RUN = Field("dry_run", "only tell what would go", "boolean")
+_DESCRIPTIONS: Mapping[str, tuple[str, tuple[Field, ...]]] = {
+    "pin": ("never let go of a model", (_MODEL,)),
+    "unpin": ("let it go when its turn comes", (_MODEL,)),
+    "rm": ("let go of a model", (_MODEL, _DRY_RUN)),
+    "evict": (
+        "let go of what was not pulled for longest",
+        (Field("bytes", "to be freed", "integer", is_needed=True), _DRY_RUN),
+    ),
+    "gc": ("let go of what nothing names", (_DRY_RUN,)),
+    "verify": ("read every byte and tell what is wrong", ()),
+    "scrub": ("read a model, or everything, and mend what is wrong", (Field("model", "its name"),)),
+}
 
 
 class Deeds:
@@ -26,9 +42,10 @@ class Deeds:
         self._note = note
 
     def routes(self) -> Iterator[Route]:
-        for name in self._deeds:
+        for name in (each for each in DEEDS if each in self._deeds):
             handler = partial(self._perform, name)
-            yield Route("POST", PREFIX + name, handler, f"do `{name}`", DEEDS[name])
+            what, wish = _DESCRIPTIONS[name]
+            yield Route("POST", PREFIX + name, handler, what, DEEDS[name], body=wish)
 
     async def _perform(self, name: str, request: web.Request) -> web.Response:
         try:

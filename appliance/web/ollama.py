@@ -22,7 +22,7 @@ from appliance.web.details import describe_details, describe_shown, find_config,
 from appliance.web.facts import Facts
 from appliance.web.forms import read_document
 from appliance.web.models import format_instant
-from appliance.web.routes import Route
+from appliance.web.routes import Field, Route
 
 DETAILS_KEPT_MAX = 10_000  # Some hundred bytes each; a manifest's never change.
 NO_MODEL_RUNS = "this box caches models and runs none: point OLLAMA_HOST at your own Ollama"
@@ -32,6 +32,9 @@ _IN_VAIN = {
     **dict.fromkeys(("generate", "chat", "embed", "embeddings"), NO_MODEL_RUNS),
     **dict.fromkeys(("create", "copy", "push"), NO_MODEL_IS_MADE),
 }
+
+
+MODEL = Field("model", "its name; `name` will do", is_needed=True)
 
 
 class Ollama:
@@ -48,12 +51,12 @@ class Ollama:
         yield Route("GET", "/api/version", self.version, "Ollama's: this box's version")
         yield Route("GET", "/api/ps", self.running, "Ollama's: the models that run, none")
         what = "Ollama's: what `model` is"
-        yield Route("POST", "/api/show", self.show, what, is_for_programs=True)
+        yield Route("POST", "/api/show", self.show, what, is_for_programs=True, body=(MODEL,))
         what = "Ollama's: let go of `model`"
-        yield Route("DELETE", "/api/delete", self.delete, what, DEEDS["rm"])
+        yield Route("DELETE", "/api/delete", self.delete, what, DEEDS["rm"], body=(MODEL,))
         for name in _IN_VAIN:
             what = "Ollama's: refused, with what to do instead"
-            yield Route("POST", f"/api/{name}", self.refuse, what, is_for_programs=True)
+            yield Route("POST", f"/api/{name}", self.refuse, what, is_for_programs=True, gives="")
 
     async def version(self, request: web.Request) -> web.Response:
         return web.json_response({"version": self._facts.version})

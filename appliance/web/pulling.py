@@ -24,11 +24,12 @@ from appliance.upstream.source import ManifestRequest, Refusal
 from appliance.web.clear import read_text
 from appliance.web.facts import Facts
 from appliance.web.forms import read_document
-from appliance.web.ollama import read_reference, refuse, refuse_name
-from appliance.web.routes import Route
+from appliance.web.ollama import MODEL, read_reference, refuse, refuse_name
+from appliance.web.routes import Field, Route
 
 PULLS_MAX = 16  # At once. Each may download hundreds of gigabytes, and costs who asks nothing.
 LINE_SECONDS = 0.1  # Between two lines of one blob: a bar that moves, and no more.
+LINES_TYPE = "application/x-ndjson"
 _SHOWN_DIGITS = 12
 
 _UNREACHABLE = HTTPStatus.SERVICE_UNAVAILABLE
@@ -60,7 +61,16 @@ class Pulling:
 
     def routes(self) -> Iterator[Route]:
         what = "Ollama's: fetch `model` for everybody, told line by line"
-        yield Route("POST", "/api/pull", self.pull, what, is_for_programs=True)
+        wish = (MODEL, Field("stream", "false for the last line alone", "boolean"))
+        yield Route(
+            "POST",
+            "/api/pull",
+            self.pull,
+            what,
+            is_for_programs=True,
+            gives=LINES_TYPE,
+            body=wish,
+        )
 
     async def pull(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -157,7 +167,7 @@ async def _run(lines: AsyncIterator[Line]) -> web.Response:
 
 async def _stream(request: web.Request, lines: AsyncIterator[Line]) -> web.StreamResponse:
     """Every line as it comes; a refusal is the last of them, for the status is long out."""
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    response = web.StreamResponse(headers={"Content-Type": LINES_TYPE})
     if request.version == HttpVersion11:
         response.enable_chunked_encoding()
     await response.prepare(request)
