@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 from appliance.policy.roles import DEEDS, Role
 from appliance.protocol.errors import RequestInvalid, Unavailable, Verdict
 from appliance.web.access import Access
+from appliance.web.archives import Archives
 from appliance.web.authority import CERTIFICATE_TYPE, PROFILE_TYPE, Authority
 from appliance.web.clear import ClearDoor
 from appliance.web.deeds import Deeds
@@ -80,6 +81,7 @@ def _list_routes(parts: Parts, events: Events) -> Iterator[Route]:
     yield from parts.deeds.routes()
     yield from Ollama(parts.facts, parts.deeds).routes()
     yield from Pulling(parts.facts).routes()
+    yield from Archives(parts.facts, parts.clear.pumps).routes()
     clear, what = parts.clear.answer, "the registry in the clear"
     yield Route("*", "/v2", clear, what)
     yield Route("*", "/v2/{rest:.*}", clear, what)

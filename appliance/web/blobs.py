@@ -22,7 +22,7 @@ async def send_blob(request: web.Request, answer: BlobAnswer, pumps: Pumps) -> w
     try:
         writer = await response.prepare(request)
         assert writer is not None, "a response is prepared once"
-        if await send_body(answer.reader, _ClearExit(request, response, writer, pumps)):
+        if await send_body(answer.reader, ClearExit(request, response, writer, pumps)):
             await response.write_eof()
         else:
             request.protocol.force_close()
@@ -34,7 +34,9 @@ async def send_blob(request: web.Request, answer: BlobAnswer, pumps: Pumps) -> w
 
 
 @dataclass(frozen=True, slots=True)
-class _ClearExit:
+class ClearExit:
+    """The way out of one response in the clear; may be used for one body after another."""
+
     request: web.Request
     response: web.StreamResponse
     writer: AbstractStreamWriter

@@ -16,7 +16,7 @@ class ClearDoor:
 
     def __init__(self, registry: Registry, pumps: Pumps) -> None:
         self._registry = registry
-        self._pumps = pumps
+        self.pumps = pumps
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer anything under `/v2/` and `/blobs/`."""
@@ -26,7 +26,7 @@ class ClearDoor:
             return _respond(Answer(verdict.status, verdict.fields(), verdict.body()))
         match await self._registry.answer(asked):
             case BlobAnswer() as reply:
-                return await send_blob(request, reply, self._pumps)
+                return await send_blob(request, reply, self.pumps)
             case Answer() as reply:
                 return _respond(reply)
             case PassThrough():

@@ -11,14 +11,14 @@ def describe_model(row: ModelRow, base_url: str, registry_name: str) -> dict[str
     """One model. `base_url` is the box as the asking client reaches it, without a last slash."""
     repository, tag = row.reference.repository, row.reference.tag or TAG_DEFAULT
     is_library = repository.namespace == NAMESPACE_DEFAULT
-    manifest_url = f"{base_url}/v2/{repository}/manifests/{tag}"
+    name = repository.model if is_library else str(repository)
     return {
-        "name": repository.model if is_library else str(repository),
+        "name": name,
         "tag": tag,
         "size": row.total_size_bytes,
         "modified": format_instant(row.stored_at),
-        "download_url": manifest_url,
-        "manifest_url": manifest_url,
+        "download_url": f"{base_url}/models/{name}:{tag}",
+        "manifest_url": f"{base_url}/v2/{repository}/manifests/{tag}",
         "namespace": repository.namespace,
         "registry": registry_name,
         "digest": str(row.digest),

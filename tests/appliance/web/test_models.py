@@ -31,6 +31,7 @@ KEYS = {
 def test_a_model_of_the_library_goes_by_its_short_name() -> None:
     told = describe_model(ROW, "http://10.0.0.5", "registry.ollama.ai")
     assert (told["name"], told["tag"], told["namespace"]) == ("llama3.2", "1b", "library")
+    assert told["download_url"] == "http://10.0.0.5/models/llama3.2:1b"
     assert told["manifest_url"] == "http://10.0.0.5/v2/library/llama3.2/manifests/1b"
     assert (told["size"], told["cached_bytes"], told["complete"]) == (100, 60, False)
     assert told["modified"] == "2023-11-14T22:13:20Z"

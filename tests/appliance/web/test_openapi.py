@@ -18,7 +18,7 @@ from appliance.web.routes import Route
 from tests.appliance.web.conftest import Door, OpenDoor, request
 
 PAPER = Path(__file__).parents[3] / "docs" / "API.md"
-VARIABLE = re.compile(r"\{\w+[^/]*\}")
+VARIABLE = re.compile(r"\{[^{}]*\}")
 
 # What is said in place of a variable, a field or a body: names, near-names and noise.
 WORDS = st.sampled_from(
