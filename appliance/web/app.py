@@ -107,8 +107,9 @@ def _list_pages(parts: Parts, events: Events) -> Iterator[Route]:
     yield Route("GET", "/ca.der", authority.der, what, gives=CERTIFICATE_TYPE)
     what = "a profile, for iOS and macOS"
     yield Route("GET", "/ca.mobileconfig", authority.mobileconfig, what, gives=PROFILE_TYPE)
-    shell, what = Onboarding(parts.facts, views).shell, "what connects a Linux machine or a Mac"
-    yield Route("GET", "/install.sh", shell, what, gives="text/x-shellscript")
+    onboarding, what = Onboarding(parts.facts, views), "what connects a Linux machine or a Mac"
+    yield Route("GET", "/install.sh", onboarding.shell, what, gives="text/x-shellscript")
+    yield Route("GET", "/install.ps1", onboarding.powershell, "the same for Windows", gives=TEXT)
 
 
 def _list_numbers(parts: Parts, events: Events) -> Iterator[Route]:

@@ -10,7 +10,7 @@ from tests.appliance.web.conftest import Door, OpenDoor
 
 ROUTES = (
     *("/", "/box.css", "/health", "/api/info", "/api/models", "/cache/stats", "/ca.pem"),
-    *("/ca.crt", "/ca.der", "/ca.mobileconfig", "/install.sh"),
+    *("/ca.crt", "/ca.der", "/ca.mobileconfig", "/install.sh", "/install.ps1"),
     *("/api/sessions", "/api/clients", "/api/events", "/box.js", "/icon.svg", "/check"),
     *("/v2/", "/v2/library/tiny/manifests/latest", "/blobs/x", "/nowhere"),
 )

@@ -1,16 +1,21 @@
-"""install.sh as it leaves the box: whose address it has, and that no part of it does anything."""
+"""The scripts as they leave the box: whose address they have, and that half of one does nothing."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.policy.addresses import Addresses
+from appliance.web.onboarding import quote_powershell
 from tests.appliance.web.conftest import Door, OpenDoor
 
+QUOTES = "'\u2018\u2019\u201a\u201b"  # What ends a literal of PowerShell's.
 SHELLS = [pytest.param(name, id=name) for name in ("dash", "bash")]
 
 
@@ -125,3 +130,43 @@ def check_shell(shellcheck: str, text: str) -> str:
     command = [shellcheck, "-s", "sh", "-"]
     done = subprocess.run(command, input=text, check=False, capture_output=True, text=True)
     return done.stdout
+
+
+async def test_powershell_has_the_same_values(door: Door) -> None:
+    async with door.dial() as wire:
+        answer = await wire.ask(b"GET /install.ps1 HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+    text = answer.body.decode("ascii")
+    assert answer.fields["Content-Type"].startswith("text/plain")  # Else 5.1 makes bytes of it.
+    assert "evil" not in text
+    assert f"\n$BoxUrl = 'http://127.0.0.1:{door.port}'\n" in text
+    assert "\n$BlobAddress = ''\n" in text
+    assert "@VALUES@" not in text
+    assert text.endswith("\n}\n\nConnect-Machine\n")
+
+
+async def test_each_option_of_powershell_s_is_explained(door: Door) -> None:
+    text = await fetch(door, target="/install.ps1")
+    block = text[text.index("param(") : text.index("\n)\n")]
+    options = re.findall(r"\[\w+\]\$(\w+)", block)
+    assert "Undo" in options
+    usage = text[text.index("function Show-Usage") :]
+    assert [each for each in options if f"\n  -{each} " not in usage] == []
+
+
+@given(st.text(alphabet=st.sampled_from(f'{QUOTES}a$`"\n;')))
+def test_a_value_ends_no_literal_of_powershell_s(value: str) -> None:
+    literal = quote_powershell(value)
+    assert re.fullmatch(rf"'(?:[^{QUOTES}]|([{QUOTES}])\1)*'", literal)
+    assert re.sub(rf"([{QUOTES}])\1", r"\1", literal[1:-1]) == value
+
+
+async def test_powershell_is_grammatical(open_door: OpenDoor) -> None:
+    """No PowerShell runs on the machines that test this: a parser reads it."""
+    tree_sitter = pytest.importorskip("tree_sitter", reason="no tree-sitter here")
+    grammar = pytest.importorskip("tree_sitter_powershell", reason="no PowerShell grammar here")
+    parser = tree_sitter.Parser(tree_sitter.Language(grammar.language()))
+    async with open_door(blob_host="x'; Remove-Item y; '") as door:
+        text = await fetch(door, target="/install.ps1")
+    assert "\n$BlobHost = 'x''; Remove-Item y; '''\n" in text
+    assert not parser.parse(text.encode()).root_node.has_error
+    assert parser.parse(text[: len(text) // 2].encode()).root_node.has_error
