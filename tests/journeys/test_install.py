@@ -167,21 +167,30 @@ async def test_with_a_fingerprint_the_manifest_comes_over_https(home: Path) -> N
 @pytest.mark.parametrize("shell", SHELLS)
 async def test_wrong_bytes_never_reach_the_store(home: Path, shell: str) -> None:
     async with open_machine(home, shell) as (scene, machine):
-        content = bytearray((await scene.pull("first")).read_bytes())
-        content[-1] ^= 1
-        files = {
-            "/v2/library/tiny/manifests/1b": scene.model.manifest,
-            f"/v2/library/tiny/blobs/{scene.weights.digest}": bytes(content),
-        }
+        await scene.pull("first")
+        files = await tampered_files(scene)
         models = home / "models"
         models.mkdir()
         async with in_between(machine.script, scene.stage.box.web_url, files) as script:
             machine.script = script
             done = await machine.type("--offline-copy", "tiny:1b", "--models", str(models))
         assert done.code == 1
+        assert f"the bytes of {scene.weights.digest} are wrong, twice" in done.err
         left = [path for path in models.rglob("*") if path.is_file()]
         assert scene.weights.digest.encoded not in {path.name[-64:] for path in left}
         assert not (models / "manifests").exists()
+
+
+async def tampered_files(scene: Scene) -> dict[str, bytes]:
+    """The model as the box has it, but for one bit of the weights."""
+    listed = json.loads(scene.model.manifest)
+    files = {"/v2/library/tiny/manifests/1b": scene.model.manifest}
+    for each in (listed["config"], *listed["layers"]):
+        path = f"/v2/library/tiny/blobs/{each['digest']}"
+        content = bytearray((await run("curl", "-fsSL", f"{scene.stage.box.web_url}{path}")).out)
+        content[-1] ^= each["digest"] == str(scene.weights.digest)
+        files[path] = bytes(content)
+    return files
 
 
 @pytest.mark.parametrize("shell", SHELLS)
