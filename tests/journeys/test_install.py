@@ -53,6 +53,14 @@ async def open_machine(home: Path, shell: str) -> AsyncIterator[tuple[Scene, Mac
         yield scene, machine_of(home / "machine", reply.out, shell)
 
 
+@asynccontextmanager
+async def open_machines(home: Path) -> AsyncIterator[tuple[Scene, list[Machine]]]:
+    """The same, with a machine for each shell."""
+    async with open_machine(home, SHELLS[0]) as (scene, first):
+        others = [machine_of(home / shell, first.script, shell) for shell in SHELLS[1:]]
+        yield scene, [first, *others]
+
+
 async def fingerprint_of(scene: Scene) -> str:
     return f"SHA256:{(await scene.ask('/api/info'))['ca_fingerprint']}"
 
@@ -164,21 +172,21 @@ async def test_with_a_fingerprint_the_manifest_comes_over_https(home: Path) -> N
         assert not manifest.exists()
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-async def test_wrong_bytes_never_reach_the_store(home: Path, shell: str) -> None:
-    async with open_machine(home, shell) as (scene, machine):
+async def test_wrong_bytes_never_reach_the_store(home: Path) -> None:
+    async with open_machines(home) as (scene, machines):
         await scene.pull("first")
         files = await tampered_files(scene)
-        models = home / "models"
-        models.mkdir()
-        async with in_between(machine.script, scene.stage.box.web_url, files) as script:
-            machine.script = script
-            done = await machine.type("--offline-copy", "tiny:1b", "--models", str(models))
-        assert done.code == 1
-        assert f"the bytes of {scene.weights.digest} are wrong, twice" in done.err
-        left = [path for path in models.rglob("*") if path.is_file()]
-        assert scene.weights.digest.encoded not in {path.name[-64:] for path in left}
-        assert not (models / "manifests").exists()
+        for machine in machines:
+            models = machine.sandbox.root / "models"
+            models.mkdir()
+            async with in_between(machine.script, scene.stage.box.web_url, files) as script:
+                machine.script = script
+                done = await machine.type("--offline-copy", "tiny:1b", "--models", str(models))
+            assert done.code == 1
+            assert f"the bytes of {scene.weights.digest} are wrong, twice" in done.err
+            left = [path for path in models.rglob("*") if path.is_file()]
+            assert scene.weights.digest.encoded not in {path.name[-64:] for path in left}
+            assert not (models / "manifests").exists()
 
 
 async def tampered_files(scene: Scene) -> dict[str, bytes]:
@@ -193,23 +201,21 @@ async def tampered_files(scene: Scene) -> dict[str, bytes]:
     return files
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-async def test_a_ca_is_not_trusted_unasked_or_by_another_fingerprint(
-    home: Path, shell: str
-) -> None:
-    async with open_machine(home, shell) as (scene, machine):
-        before = machine.sandbox.contents()
-        unasked = await machine.type("--trust")
-        assert unasked.code == 1
-        assert "nobody can be asked" in unasked.err
-        other = await machine.type("--trust", "--yes", "--fingerprint", "AB:" * 31 + "CD")
-        assert other.code == 1
-        assert "not the fingerprint you gave" in other.err
-        dry = await machine.type("--trust", "--hosts", "--proxy", "--dry-run")
-        assert dry.code == 0, dry.err
-        assert b"would write /etc/hosts" in dry.out
-        assert machine.sandbox.contents() == before
-        assert (await fingerprint_of(scene)).encode() in dry.out
+async def test_a_ca_is_not_trusted_unasked_or_by_another_fingerprint(home: Path) -> None:
+    async with open_machines(home) as (scene, machines):
+        for machine in machines:
+            before = machine.sandbox.contents()
+            unasked = await machine.type("--trust")
+            assert unasked.code == 1
+            assert "nobody can be asked" in unasked.err
+            other = await machine.type("--trust", "--yes", "--fingerprint", "AB:" * 31 + "CD")
+            assert other.code == 1
+            assert "not the fingerprint you gave" in other.err
+            dry = await machine.type("--trust", "--hosts", "--proxy", "--dry-run")
+            assert dry.code == 0, dry.err
+            assert b"would write /etc/hosts" in dry.out
+            assert machine.sandbox.contents() == before
+            assert (await fingerprint_of(scene)).encode() in dry.out
 
 
 @pytest.mark.parametrize(
