@@ -1,4 +1,4 @@
-"""Two machines on a cable, as network namespaces: a box and a client, with kernels of their own."""
+"""Machines with kernels of their own, as network namespaces: on a cable, or on a switch."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ _CABLE = "wire0"
 
 @dataclass(frozen=True)
 class Machine:
-    """One end of the cable, whose interface is called `interface`."""
+    """A machine with one interface, called `interface`."""
 
     name: str
     interface: str = _CABLE
@@ -62,25 +62,56 @@ class Machine:
 @contextmanager
 def cable() -> Iterator[tuple[Machine, Machine]]:
     """A box and a client whose interfaces are up; neither kernel asks for routers by itself."""
-    ip = str(program("ip"))
-    first, second = (Machine(f"test-{os.getpid()}-{each}") for each in ("box", "client"))
-    with ExitStack() as undo:
+    with _machines("box", "client") as (first, second):
+        _link(first, _CABLE, second)
         for each in (first, second):
+            _bring_up(each)
+        for each in (first, second):
+            each.wait_until_up()
+        yield first, second
+
+
+@contextmanager
+def switch(*names: str) -> Iterator[tuple[Machine, ...]]:
+    """Machines on one switch, with interfaces that are up. It is the first one's, as a router's."""
+    with _machines(*names) as machines:
+        router, *others = machines
+        router.type("ip", "link", "add", _CABLE, "type", "bridge", "mcast_snooping", "0")
+        for number, each in enumerate(others):
+            _link(router, f"port{number}", each)
+            router.type("ip", "link", "set", f"port{number}", "master", _CABLE, "up")
+        for each in machines:
+            _bring_up(each)
+        for each in machines:
+            each.wait_until_up()
+        yield machines
+
+
+@contextmanager
+def _machines(*names: str) -> Iterator[tuple[Machine, ...]]:
+    """Namespaces with nothing in them."""
+    ip = str(program("ip"))
+    machines = tuple(Machine(f"test-{os.getpid()}-{each}") for each in names)
+    with ExitStack() as undo:
+        for each in machines:
             made = subprocess.run(
                 (ip, "netns", "add", each.name), check=False, capture_output=True, text=True
             )
             if made.returncode:
                 pytest.skip(f"network namespaces are not permitted here: {made.stderr.strip()}")
             undo.callback(subprocess.run, (ip, "netns", "del", each.name), check=False)
-        ends = ("type", "veth", "peer", "name", _CABLE, "netns", second.name)
-        subprocess.run(
-            (ip, "link", "add", _CABLE, "netns", first.name, *ends), check=True, timeout=20
-        )
-        for each in (first, second):
-            each.set("accept_dad", "0")
-            each.set("router_solicitations", "0")
-            each.type("ip", "link", "set", "lo", "up")
-            each.type("ip", "link", "set", _CABLE, "up")
-        for each in (first, second):
-            each.wait_until_up()
-        yield first, second
+        yield machines
+
+
+def _link(first: Machine, interface: str, second: Machine) -> None:
+    """A cable from `interface` of the first to that of the second."""
+    ends = ("type", "veth", "peer", "name", second.interface, "netns", second.name)
+    command = (str(program("ip")), "link", "add", interface, "netns", first.name, *ends)
+    subprocess.run(command, check=True, timeout=20)
+
+
+def _bring_up(machine: Machine) -> None:
+    machine.set("accept_dad", "0")
+    machine.set("router_solicitations", "0")
+    machine.type("ip", "link", "set", "lo", "up")
+    machine.type("ip", "link", "set", machine.interface, "up")

@@ -135,7 +135,7 @@ class Client:
             return [self._fetch_blob(base, each, talk, progress) for each in listed]
         dialer = self._dialer
         if not self._habits.is_newest:  # Until then this path looks at no proxy.
-            around = replace(self._surroundings, https_proxy=None)
+            around = replace(self._surroundings, https_proxy=None, http_proxy=None)
             dialer = Dialer(around)
         targets = Targets(dialer, self._habits, base)
         return TensorPull(

@@ -88,7 +88,8 @@ class Surroundings:
 
     `ports` says where the default ports 443 and 80 really are, as nobody may bind those without
     root; a port that a URL names is taken as it is. `routes` says at which loopback address a
-    public-looking one is to be found, as a router would. `https_proxy` is the variable so called.
+    public-looking one is to be found, as a router would. `https_proxy` and `http_proxy` are the
+    variables so called: each is for URLs of that scheme.
     `hosts` are names that the machine knows without DNS, by a file of that name.
     `own_address` is the machine's, where several of them share a loopback; None leaves it open.
     """
@@ -98,6 +99,7 @@ class Surroundings:
     ports: Mapping[int, int] = field(default_factory=dict)
     routes: Mapping[str, str] = field(default_factory=dict)
     https_proxy: tuple[str, int] | None = None
+    http_proxy: tuple[str, int] | None = None
     own_address: str | None = None
     hosts: Mapping[str, str] = field(default_factory=dict)
 

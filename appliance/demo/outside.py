@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,18 @@ REGISTRY_NAME = "registry.ollama.ai"
 CDN_NAME = "blobs.cdn.test"
 
 
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Where the three listen; port 0 is any free one."""
+
+    registry: tuple[str, int] = ("127.0.0.1", 0)
+    cdn: tuple[str, int] = ("127.0.0.1", 0)
+    names: tuple[str, int] = ("127.0.0.1", 0)
+
+
+LOOPBACK = Sockets()
+
+
 class Outside:
     """Runs while its context is open. Keeps certificates in `directory`; `now` is the wall clock.
 
@@ -40,6 +53,7 @@ class Outside:
         total_bytes_per_second: int | None = None,
         connection_bytes_per_second: int | None = None,
         url_lifetime_seconds: int = LIFETIME_SECONDS,
+        sockets: Sockets = LOOPBACK,
     ) -> None:
         secret = secrets.token_bytes()
         self.faults = Faults()
@@ -55,21 +69,23 @@ class Outside:
         self.ca_file = authority.ca_file
         sender = BlobSender(self.line, self.faults, self.ledger)
         cdn = Cdn(self.shelf.blobs, self.presigner, sender, self.faults)
-        self.cdn = self._site(CDN_NAME, cdn.answer, authority, with_tls=with_tls)
+        self.cdn = self._site(CDN_NAME, cdn.answer, sockets.cdn, authority if with_tls else None)
         registry = Registry(
             self.shelf, self.presigner, sender, self.tokens, self.faults, self.manners, self.cdn
         )
-        self.registry = self._site(REGISTRY_NAME, registry.answer, authority, with_tls=with_tls)
-        self.names = NameServer(
-            {REGISTRY_NAME: (self.registry.address,), CDN_NAME: (self.cdn.address,)}
+        self.registry = self._site(
+            REGISTRY_NAME, registry.answer, sockets.registry, authority if with_tls else None
         )
+        zone = {REGISTRY_NAME: (self.registry.address,), CDN_NAME: (self.cdn.address,)}
+        address, port = sockets.names
+        self.names = NameServer(zone, address=address, port=port)
         self._held = AsyncExitStack()
 
     def _site(
-        self, name: str, answer: Answering, authority: DemoAuthority, *, with_tls: bool
+        self, name: str, answer: Answering, at: tuple[str, int], authority: DemoAuthority | None
     ) -> Site:
-        tls = authority.server_context([name]) if with_tls else None
-        return Site(name, answer, self.ledger, tls=tls)
+        tls = authority.server_context([name]) if authority else None
+        return Site(name, answer, self.ledger, address=at[0], port=at[1], tls=tls)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as held:

@@ -12,6 +12,7 @@ from typing import Self
 from aiohttp import web
 
 from appliance.demo.ledger import Asked, Ledger
+from appliance.demo.urls import DEFAULT_PORTS
 
 HTML_TYPE = "text/html; charset=utf-8"
 HANDSHAKE_SECONDS = 5.0  # Going down waits for handshakes under way.
@@ -47,8 +48,9 @@ class Site:
 
     @property
     def authority(self) -> str:
-        """The name with its port, as the Host field gives it."""
-        return f"{self.name}:{self.port}"
+        """The name with its port, if that is not its scheme's, as the Host field gives it."""
+        scheme = "https" if self._tls else "http"
+        return self.name if self.port == DEFAULT_PORTS[scheme] else f"{self.name}:{self.port}"
 
     @property
     def url(self) -> str:

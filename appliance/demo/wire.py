@@ -43,9 +43,13 @@ class UnexpectedEofError(WireError):
 class Connection:
     """One connection to one server; requests go through it one after another."""
 
-    def __init__(self, connection: socket.socket, authority: str) -> None:
+    def __init__(
+        self, connection: socket.socket, authority: str, *, is_proxy: bool = False
+    ) -> None:
+        """`is_proxy`: the other end is a proxy that is told whole URLs."""
         self.socket = connection
         self.authority = authority
+        self._is_proxy = is_proxy
         self._http = http.client.HTTPConnection("unused.invalid")
         self._http.sock = connection
 
@@ -62,7 +66,8 @@ class Connection:
             WireError: the connection broke, or the answer is not HTTP.
         """
         try:
-            self._http.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
+            target = str(url) if self._is_proxy else url.target
+            self._http.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
             for name, value in ({"Host": url.authority} | dict(fields)).items():
                 self._http.putheader(name, value)
             self._http.endheaders()
@@ -142,19 +147,27 @@ class Dialer:
             raise WireError(f"dial tcp: {where}: {error}") from error
 
     def proxies(self, url: Url) -> bool:
-        """Whether `url` is fetched through the proxy: https is, but for this machine's own."""
+        """Whether `url` is fetched through a proxy: never this machine's own."""
+        return self._proxy_for(url) is not None
+
+    def _proxy_for(self, url: Url) -> tuple[str, int] | None:
         is_own = url.hostname == "localhost" or (
             _is_literal(url.hostname) and ip_address(url.hostname).is_loopback
         )
-        return self._surroundings.https_proxy is not None and url.scheme == "https" and not is_own
+        around = self._surroundings
+        proxy = around.https_proxy if url.scheme == "https" else around.http_proxy
+        return None if is_own else proxy
 
     def dial(self, url: Url, *, is_guarded: bool = False) -> Connection:
         """Connect to the server of `url`, or through the proxy. Raises WireError.
 
         `is_guarded`: at its first address only, and only if that is public; the proxy's is exempt.
         """
-        if self.proxies(url):
-            return Connection(self._secure(self._tunnel(url), url), url.authority)
+        proxy = self._proxy_for(url)
+        if proxy is not None and url.scheme == "http":
+            return Connection(self._connect_to_proxy(proxy), url.authority, is_proxy=True)
+        if proxy is not None:
+            return Connection(self._secure(self._tunnel(proxy, url), url), url.authority)
         default = DEFAULT_PORTS[url.scheme]
         port = url.port or self._surroundings.ports.get(default, default)
         addresses = self.addresses(url.hostname)
@@ -171,22 +184,23 @@ class Dialer:
         assert failure is not None, "a name that resolves has an address"
         raise failure
 
-    def _tunnel(self, url: Url) -> socket.socket:
+    def _tunnel(self, proxy: tuple[str, int], url: Url) -> socket.socket:
         """A connection to the server of `url` as the proxy made it: CONNECT, and 200."""
-        proxy = self._surroundings.https_proxy
-        assert proxy is not None, "there is one"
         server = f"{url.authority}:{DEFAULT_PORTS['https']}" if url.port is None else url.authority
-        try:
-            plain = self._connect(*proxy)
-        except OSError as error:
-            where = f"proxyconnect tcp: dial tcp {proxy[0]}:{proxy[1]}: connect"
-            raise WireError(f"{where}: {_reason(error)}") from error
+        plain = self._connect_to_proxy(proxy)
         try:
             _ask_for_tunnel(plain, server)
         except WireError:
             plain.close()
             raise
         return plain
+
+    def _connect_to_proxy(self, proxy: tuple[str, int]) -> socket.socket:
+        try:
+            return self._connect(*proxy)
+        except OSError as error:
+            where = f"proxyconnect tcp: dial tcp {proxy[0]}:{proxy[1]}: connect"
+            raise WireError(f"{where}: {_reason(error)}") from error
 
     def _connect(self, address: str, port: int) -> socket.socket:
         near = self._surroundings.routes.get(address, address)

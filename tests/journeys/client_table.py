@@ -127,17 +127,12 @@ class Journey:
     async def play(self, generation: Generation) -> Outcome:
         """Pull a model that is new to the box, and pull it again. Raises WrongPullError."""
         number = GENERATIONS.index(generation)
-        model = await asyncio.to_thread(_write_model, self._stage.directory, number, generation)
+        model = await asyncio.to_thread(write_new_model, self._stage.directory, number, generation)
         self._stage.outside.publish(model)
         if self._way is Way.DNS_ALONE and generation is GENERATIONS[-1]:
             self._stage.outside.names.zone[CDN_NAME] = (CDN_ADDRESS,)
         cold, warm = [await self._pull(generation, model, each) for each in ("cold", "warm")]
-        if (cold, warm) == (model.blob_bytes, 0):
-            return Outcome.CACHED
-        if min(cold, warm) >= model.blob_bytes:
-            return Outcome.UNCACHED
-        crossed = f"{cold} and {warm} of {model.blob_bytes} bytes crossed the Internet"
-        raise WrongPullError(f"{generation.label} by {self._way}: {crossed}")
+        return judge(f"{generation.label} by {self._way}", model, cold, warm)
 
     async def _pull(self, generation: Generation, model: DemoModel, name: str) -> int:
         """Pull as a machine that has nothing yet; returns the bytes that crossed the Internet."""
@@ -171,7 +166,17 @@ class Journey:
         return replace(around, ca_file=self._trusted, routes=routes)
 
 
-def _write_model(directory: Path, number: int, generation: Generation) -> DemoModel:
+def judge(who: str, model: DemoModel, cold_bytes: int, warm_bytes: int) -> Outcome:
+    """What two pulls came to that took so many bytes of the Internet. Raises WrongPullError."""
+    if (cold_bytes, warm_bytes) == (model.blob_bytes, 0):
+        return Outcome.CACHED
+    if min(cold_bytes, warm_bytes) >= model.blob_bytes:
+        return Outcome.UNCACHED
+    crossed = f"{cold_bytes} and {warm_bytes} of {model.blob_bytes} bytes crossed the Internet"
+    raise WrongPullError(f"{who}: {crossed}")
+
+
+def write_new_model(directory: Path, number: int, generation: Generation) -> DemoModel:
     """A model none of whose blobs another one has."""
     name = f"model-{number}"
     if generation.has_tensors:

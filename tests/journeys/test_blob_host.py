@@ -3,9 +3,7 @@
 import asyncio
 import json
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,12 +20,12 @@ from appliance.policy.addresses import Addresses
 from appliance.policy.blob_addresses import choose_announced
 from appliance.store.store import open_store
 from tests.appliance.store.samples import CONTENT, LATEST, manifest_of, store_blob, tag_of
+from tests.journeys.networks import running_box
 from tests.namespaces import Machine, cable
 from tests.programs import program
 
 pytestmark = pytest.mark.journey
 
-HOUSE = Path(__file__).parents[2]
 REGISTRY, BLOBS = "registry.ollama.ai", "ollama-blobs.home.arpa"
 NEWEST, OLDER = "ollama/0.36.0 (amd64 linux) Go/go1.25", "ollama/0.31.1 (amd64 linux) Go/go1.24"
 BOX, BOX_V6 = "10.9.9.9", "2001:db8:9::9"
@@ -86,27 +84,13 @@ def running(box: Machine, client: Machine, state: Path, **keys: str) -> Iterator
     """A box on its proper ports, ready, that holds one model. It has no Internet."""
     keep_model(state)
     keys = {
-        "BOX_STATE_DIR": str(state),
         "CACHE_OFFLINE": "true",
         "CACHE_FRESH_SECONDS": "3600",
         "DNS_UPSTREAM": "10.9.9.1",
         **keys,
     }
-    environ = os.environ | {f"OLLAMA_APPLIANCE_{key}": value for key, value in keys.items()}
-    command = box.command(sys.executable, "-m", "appliance", "--config", os.devnull, "run")
-    with subprocess.Popen(
-        command, env=environ, cwd=HOUSE, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        assert process.stdout is not None
-        try:
-            said = ""
-            while said != "ready\n":
-                said = process.stdout.readline()
-                assert said, "the box ended before it was ready"
-            yield Wire(box, client, state)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.stdout.read()
+    with running_box(box, state, keys):
+        yield Wire(box, client, state)
 
 
 @pytest.fixture

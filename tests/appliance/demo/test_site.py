@@ -71,3 +71,10 @@ async def test_a_reset_is_one() -> None:
 def test_a_portal_answers_200_with_html() -> None:
     page = html_page()
     assert (page.status, page.content_type) == (200, "text/html")
+
+
+def test_a_url_names_no_port_that_its_scheme_has_anyway() -> None:
+    site = Site("site.test", hello, Ledger(), port=80)
+    assert (site.authority, site.url) == ("site.test", "http://site.test")
+    site.port = 443
+    assert site.url == "http://site.test:443"

@@ -6,6 +6,7 @@ import http.client
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +162,30 @@ async def test_https_goes_through_the_proxy_and_http_does_not(outside: Outside) 
         with pytest.raises(WireError, match=r"certificate is not valid for .127\.0\.0\.1"):
             await dial(surroundings, f"https://127.0.0.1:{outside.registry.port}/")
         assert proxy.asked == ["registry.ollama.ai:443", authority]
+
+
+async def test_a_proxy_for_http_is_told_whole_urls() -> None:
+    told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told.set_result(await reader.readline())
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(note, "127.0.0.1") as server:
+        door = ("127.0.0.1", server.sockets[0].getsockname()[1])
+        around = Surroundings(dns=("127.0.0.1", 9), http_proxy=door)
+        await asyncio.to_thread(_get, around, "http://192.0.2.1:8080/a%2Fb?c")
+        assert await told == b"GET http://192.0.2.1:8080/a%2Fb?c HTTP/1.1\r\n"
+        assert not Dialer(around).proxies(parse_url("https://192.0.2.1/"))
+        assert not Dialer(around).proxies(parse_url("http://127.0.0.1/"))
+
+
+def _get(around: Surroundings, text: str) -> None:
+    url = parse_url(text)
+    connection = Dialer(around).dial(url)
+    with closing(connection.socket), closing(connection.ask("GET", url, {})) as response:
+        assert response.status == 204
 
 
 async def test_a_proxy_that_is_none_is_an_error(outside: Outside, closing_server: int) -> None:
