@@ -6,6 +6,7 @@
 
 import re
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import count
@@ -20,6 +21,7 @@ from tests.journeys.client_table import DOCUMENT, PART_BYTES, Generation, judge,
 from tests.journeys.networks import BOX, RESOLVER, ROUTER, Network, Shape, open_network
 
 OLDER, NEWER = Generation("0.32.1", BEFORE_0_32_2), Generation("newest", NEWEST)
+PATIENCE_SECONDS = 20.0  # With a pull that fails: what a box learns takes it a second.
 PACE = 20  # What fails does so after six tries, which take a minute.
 
 _TABLE = re.compile(r"(?<=<!-- networks -->\n).*?(?=<!-- end of networks -->)", re.DOTALL)
@@ -56,11 +58,13 @@ class Play:
         model = write_new_model(self.home, next(self.numbers), who)
         self.network.outside.publish(model)
         label = f"{who.label}, {how}"
-        prefix, cold = "", None
+        prefix, cold, until = "", None, time.monotonic() + PATIENCE_SECONDS
         while cold is None:
             try:
                 cold = self._pull(who, how, model)
             except PullError:
+                if time.monotonic() > until:
+                    raise
                 prefix = "fails, then "  # Typed again, as a person would; the box learns from it.
         return f"{prefix}{judge(label, model, cold, self._pull(who, how, model))}"
 

@@ -76,6 +76,7 @@ def open_network(shape: Shape, home: Path) -> Iterator[Network]:
         settings = _shape(shape, router, box, client)
         outside = stack.enter_context(_internet(router, home))
         settings |= {"DNS_UPSTREAM": RESOLVER, "ORIGIN_CA_FILE": str(outside.ca_file)}
+        settings["PROXY_TUNNEL"] = CDN_NAME
         stack.enter_context(running_box(box, state, settings))
         trusted = home / "trusted.pem"
         files = (state / "ca" / "ca.pem", outside.ca_file)
