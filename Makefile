@@ -3,7 +3,7 @@
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak bench test fuzz check format faults crash lock clean environment programs tests static
+.PHONY: help run demo soak bench test fuzz check format slow faults crash lock clean environment programs tests static
 ARGS ?=
 ONLY ?=
 BIN := .venv/bin
@@ -39,6 +39,9 @@ check: environment static programs tests  ## all that CI checks: format, lint, t
 format: environment  ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+slow: environment programs  ## the tests that every run leaves out: whole networks, a storm, life after life
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 faults: environment programs  ## make each of eleven faults on a real box, and hold docs/OPERATING.md to what comes of it
 	EVERY_FAULT=1 $(BIN)/python -m pytest tests/faults/test_fail_open.py $(ARGS)

@@ -14,7 +14,7 @@ from tests.faults.lives import open_lives
 
 RISKIEST = ["commit:CHECKSUMMED", "commit:RENAMED", "publish:TAG_WRITTEN", "withdraw:FORGOTTEN"]
 
-pytestmark = [pytest.mark.fault, pytest.mark.journey]
+pytestmark = [pytest.mark.slow, pytest.mark.fault, pytest.mark.journey]
 
 
 @pytest.mark.timeout(180)

@@ -7,7 +7,7 @@ import pytest
 from tests.soak.findings import format_findings
 from tests.soak.soak import Soak
 
-pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.journey, pytest.mark.timeout(300)]
 
 SECONDS = 10.0
 MACHINES_COUNT = 12  # One of each generation, and two more.

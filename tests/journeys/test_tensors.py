@@ -40,7 +40,7 @@ def tensors(directory: Path, name: str, *, with_missing: bool) -> DemoModel:
     "habits",
     [
         pytest.param(BEFORE_0_32_2, id="0.32.1, 64 at once"),
-        pytest.param(NEWEST, id="newest"),
+        pytest.param(NEWEST, id="newest", marks=pytest.mark.slow),
     ],
 )
 async def test_hits_beside_slow_misses_do_not_end_a_pull(tmp_path: Path, habits: Habits) -> None:
