@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from appliance.upstream.builtin import BUILTIN
+from appliance.upstream.builtin import BUILTIN, BuiltinSource
 from tests.addons.conftest import NAME, Door, OpenDoor, request
 from tests.fakes.wire import RawOrigin
 
@@ -53,4 +53,5 @@ async def test_the_box_s_own_pulls_are_no_news(
 ) -> None:
     async with door.dial() as wire:
         await wire.ask(request("GET", f"/v2/{BUILTIN.repository}/manifests/latest"))
-    assert [level for level, _ in lines(caplog)] == [logging.DEBUG]
+        await wire.ask(request("HEAD", f"/blobs/{BuiltinSource().digests[0]}?expires=1"))
+    assert [level for level, _ in lines(caplog)] == [logging.DEBUG, logging.DEBUG]
