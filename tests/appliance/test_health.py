@@ -1,37 +1,10 @@
 """What is made of self-pulls against a tiny box whose every layer can be broken."""
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from pathlib import Path
-
 import pytest
 
-from appliance import self_pull as pulling
-from appliance.certs import Authority, open_authority
 from appliance.health import Checkup
 from appliance.policy.health import Check, Status, judge_health
-from tests.appliance.tinybox import BLOB_HOST, LOOPBACK, NAME, TinyBox
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    directory = tmp_path_factory.mktemp("health") / "ca"
-    return open_authority(directory, (NAME, BLOB_HOST), now=datetime.now(UTC))
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulling, "LEAD_SECONDS_MAX", -1.0)
-    monkeypatch.setattr(pulling, "LEAD_AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(pulling, "PULL_AGAIN_SECONDS", 0.0)
-
-
-@pytest.fixture
-async def box(authority: Authority, tmp_path: Path) -> AsyncIterator[TinyBox]:
-    box = TinyBox(authority)
-    await box.start(tmp_path)
-    yield box
-    await box.stop()
+from tests.appliance.tinybox import LOOPBACK, TinyBox
 
 
 def look_well() -> Check:
