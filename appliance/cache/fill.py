@@ -78,7 +78,6 @@ class Fill:
         self._runs: Runs | None = None
         self._changed = asyncio.Event()
         self._unsynced_bytes = 0
-        self._synced_at = time.monotonic()
         self._unhashed_bytes = 0
         self._hash_due = asyncio.Event()
         self._sync_due = asyncio.Event()
