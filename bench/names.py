@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
+from appliance.demo.ports import choose_port
 from bench.figures import percentile
 from bench.machine import find_program
 from bench.part import Setting
@@ -56,7 +57,7 @@ def measure(setting: Setting) -> Section:
     own, foreign = room / "own", room / "foreign"
     own.write_text(f"{NAME} A\n" * QUESTIONS)
     foreign.write_text("".join(f"host-{number}.example A\n" for number in range(QUESTIONS // 2)))
-    upstream_port, box_port = _free_port(), _free_port()
+    upstream_port, box_port = choose_port(), choose_port()
     settings = {
         "DNS_ENABLED": "true",
         "DNS_PORT": str(box_port),
@@ -67,7 +68,7 @@ def measure(setting: Setting) -> Section:
         _run_dnsmasq(upstream_port, "--address=/#/198.51.100.77") as upstream,
         run_box(room, digest, settings) as box,
         _run_dnsmasq(
-            _free_port(), f"--address=/{NAME}/{LOOPBACK}", f"--server={LOOPBACK}#{upstream_port}"
+            choose_port(), f"--address=/{NAME}/{LOOPBACK}", f"--server={LOOPBACK}#{upstream_port}"
         ) as dnsmasq,
     ):
         responder = Responder(max(tree(box.pid)), box_port)
@@ -163,11 +164,3 @@ def _wait_for_answer(port: int) -> None:
                 sock.recv(512)
                 return
     raise SystemExit(f"nobody answers on port {port}")
-
-
-def _free_port() -> int:
-    """One that is free for UDP and TCP."""
-    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind((LOOPBACK, 0))
-        tcp.bind(udp.getsockname())
-        return int(udp.getsockname()[1])

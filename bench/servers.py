@@ -20,6 +20,7 @@ from typing import IO
 
 import trustme
 
+from appliance.demo.ports import choose_port
 from appliance.policy.grants import Grant, format_grant
 from appliance.private_files import open_secret
 from appliance.protocol.digest import Digest, digest_of
@@ -80,7 +81,7 @@ def run_box(
     root = directory / "state"
     grant = Grant(digest, REPOSITORY, int(time.time()) + 24 * 3600)
     target = f"/blobs/{digest}?{format_grant(open_secret(root / 'secret'), grant)}"
-    tls, web = free_port(), free_port()
+    tls, web = choose_port(), choose_port()
     own = {
         "BOX_STATE_DIR": str(root),
         "BOX_LISTEN": LOOPBACK,
@@ -138,7 +139,7 @@ def run_nginx(directory: Path, blob: Path, program: str) -> Iterator[Server]:
     authority.cert_pem.write_to_path(directory / "ca.pem")
     leaf.cert_chain_pems[0].write_to_path(directory / "leaf.pem")
     leaf.private_key_pem.write_to_path(directory / "leaf.key")
-    tls, web = free_port(), free_port()
+    tls, web = choose_port(), choose_port()
     sites = f"""
     sendfile on; tcp_nopush on;
     ssl_certificate {directory}/leaf.pem; ssl_certificate_key {directory}/leaf.key;
@@ -202,12 +203,6 @@ def allow_many_files() -> None:
     """Let this process and its children open as many as they may, as the service's unit does."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(65536, hard), hard))
-
-
-def free_port() -> int:
-    """One that was free a moment ago."""
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def evict_pages(path: Path) -> None:

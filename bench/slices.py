@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.demo.outside import REGISTRY_NAME, Outside
-from bench.servers import LOOPBACK, free_port, running_nginx
+from appliance.demo.ports import choose_port
+from bench.servers import LOOPBACK, running_nginx
 
 _CACHED = """
             slice 1m;
@@ -26,7 +27,7 @@ _CACHED = """
 @contextlib.contextmanager
 def run_slices(directory: Path, program: str, outside: Outside) -> Iterator[tuple[int, int]]:
     """Its process and its port, in the clear."""
-    port = free_port()
+    port = choose_port()
     sites = f"""
     sendfile on; tcp_nopush on; keepalive_requests 1000000;
     resolver {outside.names.address}:{outside.names.port} ipv6=off;

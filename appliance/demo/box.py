@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
@@ -18,16 +16,13 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 import appliance
 from appliance.demo.habits import Surroundings
-from appliance.demo.names import open_pair
 from appliance.demo.outside import Outside
+from appliance.demo.ports import choose_port
 
 READY_SECONDS = 60.0  # It makes keys, opens its index and pulls a model; on a small machine, too.
 STOP_SECONDS = 30.0  # It drains what is under way.
 CA_SECONDS = 10.0
 LINES_KEPT = 30  # Enough to see why it would not start.
-# Below those that systems give to outgoing connections: a box that starts again must find its own.
-PORTS = range(10_240, 32_768)
-TRIES_MAX = 100  # Of so many, one in a few is taken at worst.
 
 _ADDRESS = "127.0.0.1"
 
@@ -58,8 +53,8 @@ class BoxProcess:
         self._directory = directory
         self._environment = dict(environment or {})
         self._launcher = launcher
-        self.dns_port = _free_dns_port()
-        self.tls_port, self.web_port, self.proxy_port = _free_ports(3)
+        self.dns_port, self.tls_port = choose_port(), choose_port()
+        self.web_port, self.proxy_port = choose_port(), choose_port()
         self._settings = self._own_settings(outside) | dict(settings or {})
         self.state_directory = directory / "state"
         self.ca_file = directory / "box-ca.pem"
@@ -225,25 +220,3 @@ class BoxProcess:
     def _failure(self, what: str) -> BoxFailedError:
         log = self.log_file.read_text("utf-8", "replace").splitlines()[-LINES_KEPT:]
         return BoxFailedError("\n  ".join([f"{what}; it said:", *self._said, *log]))
-
-
-def _free_dns_port() -> int:
-    for _ in range(TRIES_MAX):
-        with contextlib.suppress(OSError):
-            udp, tcp = open_pair(_ADDRESS, secrets.choice(PORTS))
-            with udp, tcp:
-                return int(udp.getsockname()[1])
-    raise BoxFailedError("no port is free for DNS")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; bound together, so that they differ."""
-    with contextlib.ExitStack() as held:
-        ports = list[int]()
-        for _ in range(TRIES_MAX):
-            with contextlib.suppress(OSError):
-                opened = socket.create_server((_ADDRESS, secrets.choice(PORTS)))
-                ports.append(int(held.enter_context(opened).getsockname()[1]))
-            if len(ports) == count:
-                return ports
-    raise BoxFailedError("no ports are free")

@@ -11,28 +11,16 @@ from pathlib import Path
 
 from appliance import supervisor
 from appliance.config import Config, load_config
+from appliance.demo.ports import choose_port
 
 LOOPBACK = "127.0.0.1"
 PREFIX = "OLLAMA_APPLIANCE_"
 
 
-def free_port() -> int:
-    """A port that is free for TCP and UDP."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind((LOOPBACK, 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return port
-
-
 @asynccontextmanager
 async def taken_port() -> AsyncIterator[int]:
     """A port that somebody else listens on, by TCP and UDP."""
-    port = free_port()
+    port = choose_port()
     with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
         tcp.bind((LOOPBACK, port))
         tcp.listen()
@@ -46,11 +34,11 @@ def environment(state_dir: Path, **more: str) -> Mapping[str, str]:
         "BOX_STATE_DIR": str(state_dir),
         "BOX_ADDRESS": LOOPBACK,
         "BOX_LISTEN": LOOPBACK,
-        "DNS_PORT": str(free_port()),
+        "DNS_PORT": str(choose_port()),
         "DNS_UPSTREAM": f"{LOOPBACK}:9",
-        "TLS_PORT": str(free_port()),
-        "PROXY_PORT": str(free_port()),
-        "WEB_PORTS": str(free_port()),
+        "TLS_PORT": str(choose_port()),
+        "PROXY_PORT": str(choose_port()),
+        "WEB_PORTS": str(choose_port()),
         "CACHE_OFFLINE": "true",
     }
     return {f"{PREFIX}{key}": value for key, value in (keys | more).items()}

@@ -11,6 +11,7 @@ import pytest
 
 from appliance import doorwatch
 from appliance.certs import Authority, open_authority
+from appliance.demo.ports import choose_port
 from appliance.doorwatch import (
     Door,
     DoorWatch,
@@ -21,7 +22,7 @@ from appliance.doorwatch import (
     tls_ringer,
 )
 from appliance.listeners import open_listener
-from tests.appliance.boxes import LOOPBACK, free_port
+from tests.appliance.boxes import LOOPBACK
 
 NAME = "registry.ollama.ai"
 HEAD = b"HEAD / HTTP/1.1\r\n\r\n"
@@ -87,7 +88,7 @@ async def test_a_door_that_opens_is_not_told() -> None:
 
 
 async def test_a_door_that_closes_and_opens_again_is_told_both_times() -> None:
-    port = free_port()
+    port = choose_port()
     found = watch(port, head_ringer(HEAD))
     assert await found.ring()
     assert told(found)["web"].startswith(f"it is shut: {LOOPBACK}:{port}: ")
@@ -129,7 +130,7 @@ async def test_silence_is_waited_for_a_moment_only(
 
 async def test_one_closed_socket_of_two_is_enough() -> None:
     async with door_that(saying(b"HTTP/1.1 200 OK\r\n\r\n")) as port:
-        found = watch(port, head_ringer(HEAD), free_port())
+        found = watch(port, head_ringer(HEAD), choose_port())
         assert await found.ring()
 
 

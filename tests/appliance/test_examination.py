@@ -11,8 +11,8 @@ from aiohttp import web
 
 from appliance import doorwatch
 from appliance.certs import Authority, open_authority
+from appliance.demo.ports import choose_port
 from appliance.examination import Examined, Finding, examine
-from tests.appliance.boxes import free_port
 from tests.appliance.dns.nameserver import NameServer, zone
 from tests.appliance.tinybox import BLOB_HOST, LOOPBACK, NAME, TinyBox
 
@@ -104,7 +104,7 @@ async def test_dns_that_is_silent_is_told(
     examined: Examined, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("appliance.examination.RING_SECONDS_MAX", 0.05)
-    broken = await the_broken(replace(examined, dns_port=free_port()))
+    broken = await the_broken(replace(examined, dns_port=choose_port()))
     assert (broken.what, "does not answer" in broken.detail) == ("dns", True)
     assert "ss -lunp" in broken.hint
 
@@ -113,7 +113,7 @@ async def test_dns_that_is_silent_is_told(
 async def test_a_closed_port_is_told_with_what_shows_who_has_it(
     examined: Examined, port: str, what: str
 ) -> None:
-    closed = free_port()
+    closed = choose_port()
     broken = await the_broken(replace(examined, **{port: closed}))  # type: ignore[arg-type]
     assert broken.what == what
     assert f"ss -ltnp 'sport = :{closed}'" in broken.hint

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from appliance.certs import AuthorityDamagedError, AuthorityNamesError
+from appliance.demo.ports import choose_port
 from appliance.ground import StateUnusableError
 from appliance.listeners import PortUnavailableError
 from appliance.private_files import SecretDamagedError
 from appliance.startup import start
 from appliance.store.faults import StoreLockedError, StoreUnmarkedError
 from appliance.store.store import open_store
-from tests.appliance.boxes import free_port, make_config, taken_port
+from tests.appliance.boxes import make_config, taken_port
 from tests.appliance.starting import as_default, fault_of, started
 from tests.appliance.store.samples import store_blob
 
@@ -31,7 +32,7 @@ def state(tmp_path: Path) -> Path:
 async def test_of_the_default_web_ports_those_that_can_be_had_are_taken(
     state: Path, said: list[str]
 ) -> None:
-    free = free_port()
+    free = choose_port()
     async with taken_port() as taken:
         config = as_default(make_config(state, WEB_PORTS=f"{taken},{free}"), "web", "ports")
         assert (await started(config, said))[2:] == (free,)

@@ -6,17 +6,12 @@ import socket
 import pytest
 
 from appliance import listeners
+from appliance.demo.ports import choose_port
 from appliance.listeners import PortUnavailableError, open_listener
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
 def test_every_address_is_listened_on() -> None:
-    listener = open_listener(("127.0.0.1", "127.0.0.2"), free_port(), key="tls.port")
+    listener = open_listener(("127.0.0.1", "127.0.0.2"), choose_port(), key="tls.port")
     try:
         for address in ("127.0.0.1", "127.0.0.2"):
             with socket.create_connection((address, listener.port), timeout=5):
@@ -27,7 +22,7 @@ def test_every_address_is_listened_on() -> None:
 
 
 def test_without_addresses_both_families_are_listened_on() -> None:
-    listener = open_listener((), free_port(), key="tls.port")
+    listener = open_listener((), choose_port(), key="tls.port")
     families = {each.family for each in listener.sockets}
     listener.close()
     assert socket.AF_INET in families
@@ -46,7 +41,7 @@ def test_a_port_that_is_taken_says_who_to_look_for() -> None:
 
 
 def test_one_address_that_fails_gives_the_others_back() -> None:
-    port = free_port()
+    port = choose_port()
     with pytest.raises(PortUnavailableError, match=str(port)) as caught:
         open_listener(("127.0.0.1", "192.0.2.77"), port, key="tls.port")
     assert "box.listen" in caught.value.hint
@@ -73,7 +68,7 @@ def test_a_machine_without_ipv6_is_listened_on_without(monkeypatch: pytest.Monke
         return really("127.0.0.1", port)
 
     monkeypatch.setattr(listeners, "_open", refuse)
-    listener = open_listener((), free_port(), key="tls.port")
+    listener = open_listener((), choose_port(), key="tls.port")
     assert [each.family for each in listener.sockets] == [socket.AF_INET]
     listener.close()
 

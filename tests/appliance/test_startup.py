@@ -7,11 +7,12 @@ import pytest
 
 from appliance import ground, startup
 from appliance.box import Box
+from appliance.demo.ports import choose_port
 from appliance.dns.responder import DnsUnavailableError
 from appliance.startup import start
 from appliance.store.store import open_store
 from appliance.upstream.builtin import BuiltinSource
-from tests.appliance.boxes import free_port, make_config, taken_port
+from tests.appliance.boxes import make_config, taken_port
 from tests.appliance.starting import as_default, fault_of, started
 
 
@@ -28,7 +29,7 @@ def state(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def fallbacks(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """Ports to fall back to that are this test's own."""
-    dns, tls = free_port(), free_port()
+    dns, tls = choose_port(), choose_port()
     monkeypatch.setattr(startup, "DNS_PORT_FALLBACK", dns)
     monkeypatch.setattr(ground, "TLS_PORT_FALLBACK", tls)
     return dns, tls

@@ -16,6 +16,7 @@ import pytest
 
 from appliance import checkup, self_pull, supervisor
 from appliance.control import SOCKET_NAME, ask_box, wish_of_box
+from appliance.demo.ports import choose_port
 from appliance.policy.delivery import Delivery
 from appliance.policy.learning import Subject
 from appliance.self_pull import SelfPull, SelfPullError
@@ -23,7 +24,7 @@ from appliance.startup import start
 from appliance.store.faults import StoreLockedError
 from appliance.store.store import open_store
 from appliance.web.learnt import FORGET_LEARNT
-from tests.appliance.boxes import LOOPBACK, RunningBox, free_port, make_config, running_box
+from tests.appliance.boxes import LOOPBACK, RunningBox, make_config, running_box
 from tests.appliance.dns.nameserver import NameServer, zone
 from tests.appliance.dns.questions import REGISTRY, gives, until_true
 from tests.faults.listening import closed_listener
@@ -214,7 +215,7 @@ async def test_a_box_without_dns_works_for_those_who_bring_theirs(tmp_path: Path
 
 
 async def test_a_restart_keeps_the_ca_and_the_doors(tmp_path: Path) -> None:
-    config = make_config(tmp_path / "state", WEB_PORTS=f"{free_port()},{free_port()}")
+    config = make_config(tmp_path / "state", WEB_PORTS=f"{choose_port()},{choose_port()}")
     fingerprints = set()
     for _ in range(2):
         async with running_box(config):

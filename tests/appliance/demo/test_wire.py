@@ -14,8 +14,8 @@ import pytest
 
 from appliance.demo.credentials import DemoAuthority
 from appliance.demo.habits import Surroundings
-from appliance.demo.names import open_pair
 from appliance.demo.outside import Outside
+from appliance.demo.ports import choose_port
 from appliance.demo.urls import WireError, parse_url
 from appliance.demo.wire import Connection, Dialer, StalledError, UnexpectedEofError, receive_into
 from tests.appliance.demo.tunnels import open_proxy
@@ -100,12 +100,6 @@ async def test_names_ports_and_routes_lead_to_the_site(outside: Outside) -> None
     await dial(replace(outside.surroundings, routes=routes), "https://registry.ollama.ai/")
 
 
-def closed_port() -> int:
-    udp, tcp = open_pair("127.0.0.1")
-    with udp, tcp:
-        return int(tcp.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -115,7 +109,7 @@ def closed_port() -> int:
 )
 async def test_failures_are_in_gos_words(outside: Outside, url: str, message: str) -> None:
     with pytest.raises(WireError, match=message):
-        await dial(outside.surroundings, url.format(port=closed_port()))
+        await dial(outside.surroundings, url.format(port=choose_port()))
 
 
 async def test_a_strangers_certificate_is_refused(outside: Outside, tmp_path: Path) -> None:
@@ -189,7 +183,7 @@ def _get(around: Surroundings, text: str) -> None:
 
 
 async def test_a_proxy_that_is_none_is_an_error(outside: Outside, closing_server: int) -> None:
-    for port, message in ((closed_port(), "connect: "), (closing_server, "(malformed|read: )")):
+    for port, message in ((choose_port(), "connect: "), (closing_server, "(malformed|read: )")):
         surroundings = replace(outside.surroundings, https_proxy=("127.0.0.1", port))
         with pytest.raises(WireError, match=f"^proxyconnect tcp: .*{message}"):
             await dial(surroundings, "https://registry.ollama.ai/")
