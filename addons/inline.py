@@ -39,14 +39,13 @@ from addons.internals import MitmproxyChangedError, require_fields, require_meth
 from appliance.cache.readers import Reader
 from appliance.delivery.pump import STALL_SECONDS_MAX, Pumps
 from appliance.delivery.sockets import take_socket
-from appliance.delivery.tls import TlsOutlet
+from appliance.delivery.tls import TlsOutlet, sealed_bytes_max
 from appliance.protocol.ranges import Span
 from appliance.registry.bodies import send_body
 
-# A record carries 16 KiB (RFC 8446 §5.1), and its frame is at most 5 + 8 + 16 bytes with our
-# ciphers of TLS 1.2, and fewer in 1.3.
-_RECORD_BYTES = 16 * 1024
-_FRAME_BYTES_MAX = 64
+# OpenSSL as pyOpenSSL calls it, and how it names memory. `bio_read` makes new memory each time.
+_LIBRARY: Any = getattr(SSL, "_lib", None)
+_MEMORY: Any = getattr(SSL, "_ffi", None)
 
 _BODY = "body"  # A flow's metadata: the Body that follows its response's head.
 
@@ -58,6 +57,9 @@ def check_internals() -> None:
     require_methods(HttpStream, "state_done", "state_errored")
     require_fields(HttpStream, "client_state", "server_state", "stream_id")
     require_fields(ConnectionHandler, "_drain_lock", "transports")
+    require_fields(SSL.Connection, "_from_ssl")
+    if not (hasattr(_LIBRARY, "BIO_read") and hasattr(_MEMORY, "from_buffer")):
+        raise MitmproxyChangedError("its pyOpenSSL has no BIO_read any more")
 
 
 def find_trouble() -> str:
@@ -88,15 +90,19 @@ class LendableConnection(SSL.Connection):
 
     def seal(self, plaintext: memoryview | bytes) -> bytes:
         """All the records of `plaintext`. Raises ConnectionError if the session is broken."""
-        size = len(plaintext)
-        enough = size + (size // _RECORD_BYTES + 2) * _FRAME_BYTES_MAX
+        sealed = memoryview(bytearray(sealed_bytes_max(len(plaintext))))
+        return bytes(sealed[: self.seal_into(sealed, plaintext)])
+
+    def seal_into(self, sealed: memoryview, plaintext: memoryview | bytes) -> int:
+        """See `appliance.delivery.tls.Session`."""
         try:
             self.sendall(plaintext)
-            sealed = self.bio_read(enough)
         except SSL.Error as error:
             raise ConnectionAbortedError("the TLS session is broken") from error
-        assert len(sealed) < enough, "a record was left behind"
-        return sealed
+        room = _MEMORY.from_buffer(sealed)
+        sealed_bytes: int = _LIBRARY.BIO_read(self._from_ssl, room, len(sealed))
+        assert 0 < sealed_bytes < len(sealed), "a record was left behind"
+        return sealed_bytes
 
     def sendall(self, buf: Any, flags: int = 0) -> int:
         self._check()
