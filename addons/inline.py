@@ -29,8 +29,7 @@ from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HttpStream, SendHttp
-from mitmproxy.proxy.layers.http._events import ResponseHeaders
-from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
+from mitmproxy.proxy.layers.http._events import RequestEndOfMessage, ResponseHeaders
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from mitmproxy.proxy.server import ConnectionHandler
 from OpenSSL import SSL
@@ -53,7 +52,7 @@ _BODY = "body"  # A flow's metadata: the Body that follows its response's head.
 def check_internals() -> None:
     """Raise MitmproxyChangedError unless the private names used here are where they were."""
     require_methods(HttpLayer, "make_stream")
-    require_methods(HttpStream, "send_response", "check_killed", "flow_done")
+    require_methods(HttpStream, "flow_done", "state_consume_request_body")
     require_methods(HttpStream, "state_done", "state_errored")
     require_fields(HttpStream, "client_state", "server_state", "stream_id")
     require_fields(ConnectionHandler, "_drain_lock", "transports")
@@ -145,24 +144,29 @@ class SendBodyHook(commands.StartHook):
     body: Body
 
 
-class InlineStream(HttpStream):
-    """A stream whose response may have its body sent by a pump."""
+@dataclass
+class AnswerAtOnce(ResponseHeaders):
+    """A response's head and what it holds itself: one record of TLS, and one packet."""
 
-    def send_response(self, already_streamed: bool = False) -> Any:
+
+class InlineStream(HttpStream):
+    """A stream whose response may have its body sent by a pump.
+
+    What an addon answered at the request's head meets no further hooks: nobody has more to say,
+    and each costs as much as reading the request did.
+    """
+
+    def state_consume_request_body(self, event: Any) -> Any:
+        if self.flow.response is None or not isinstance(event, RequestEndOfMessage):
+            yield from super().state_consume_request_body(event)
+            return
+        self.client_state = self.server_state = self.state_done
         body: Body | None = self.flow.metadata.get(_BODY)
-        if body is None or already_streamed:
-            yield from super().send_response(already_streamed)
-            return
-        assert self.flow.response is not None, "a body follows a head"
-        yield HttpResponseHook(self.flow)
-        self.server_state = self.state_done
-        if (yield from self.check_killed(False)):
-            return
-        head = ResponseHeaders(self.stream_id, self.flow.response, end_stream=False)
-        yield SendHttp(head, self.context.client)
-        body.session = self._find_session()
-        yield SendBodyHook(body)
-        yield from self.flow_done() if body.is_whole else self._cut()
+        yield SendHttp(AnswerAtOnce(self.stream_id, self.flow.response), self.context.client)
+        if body is not None:
+            body.session = self._find_session()
+            yield SendBodyHook(body)
+        yield from self.flow_done() if body is None or body.is_whole else self._cut()
 
     def _find_session(self) -> LendableConnection | None:
         """That of the innermost TLS layer: inside a tunnel there may be one more."""

@@ -333,7 +333,7 @@ def test_the_internals_are_where_they_were() -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(HttpStream, "flow_done"), (HttpStream, "send_response")]
+    ("owner", "name"), [(HttpStream, "flow_done"), (HttpStream, "state_consume_request_body")]
 )
 def test_a_mitmproxy_that_changed_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, owner: type, name: str
