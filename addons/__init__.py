@@ -16,3 +16,7 @@ mitmproxy with exactly these, on sockets handed to it;
 `doors` tells by which of them a client came; `flows` is the one file that knows both mitmproxy's
 flows and our values.
 """
+
+from addons.internals import skip_unused_addons
+
+skip_unused_addons()  # Before any module here imports one of mitmproxy's.
