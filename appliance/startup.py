@@ -36,6 +36,7 @@ from appliance.doors import make_facts, open_doors
 from appliance.ground import Ground, Say, StateUnusableError, lay_ground
 from appliance.interfaces import read_gateways
 from appliance.listeners import PortUnavailableError
+from appliance.policy.askers import Askers
 from appliance.policy.blob_addresses import choose_announced
 from appliance.private_files import SecretDamagedError
 from appliance.store.faults import StoreError
@@ -115,8 +116,8 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
 
 
 async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engine:
-    config, builtin = ground.config, BuiltinSource()
-    responder, servers = await _start_dns(stack, ground, say)
+    config, builtin, askers = ground.config, BuiltinSource(), Askers()
+    responder, servers = await _start_dns(stack, ground, say, askers)
     resolver = make_resolver(config, ground.surroundings, servers)
     pseudonym = make_pseudonym(ground.secret)
     origin = await stack.enter_async_context(make_origin(config, resolver, pseudonym))
@@ -125,7 +126,7 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
     cache = make_cache(config, ground.store, origin, builtin, time.time)
     await stack.enter_async_context(cache)
     pumps = await stack.enter_async_context(Pumps())
-    blob_host = _make_blob_host(ground, responder)
+    blob_host = _make_blob_host(ground, askers)
     if trouble := find_trouble():
         say(f"note: {trouble}")
     registry = make_registry(
@@ -146,13 +147,13 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
     )
 
 
-def _make_blob_host(ground: Ground, responder: DnsResponder | None) -> BlobHost:
+def _make_blob_host(ground: Ground, askers: Askers) -> BlobHost:
     config = ground.config
     place = make_blob_place(config, ground.secret)
     return BlobHost(
         place,
         ground.surroundings.interfaces,
-        answered_at=lambda: responder.answered_at if responder else None,
+        askers,
         refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
         announcing=lambda: why_silent(config.state_dir, place.announced),
         announceable=choose_announced(config.blobs.address, ground.secret),
@@ -162,25 +163,26 @@ def _make_blob_host(ground: Ground, responder: DnsResponder | None) -> BlobHost:
 
 
 async def _start_dns(
-    stack: AsyncExitStack, ground: Ground, say: Say
+    stack: AsyncExitStack, ground: Ground, say: Say, askers: Askers
 ) -> tuple[DnsResponder | None, tuple[tuple[str, int], ...]]:
     """Start DNS, and say which servers it and the box ask."""
     config, port = ground.config, ground.config.dns.port
     if not config.dns.enabled:
         return None, read_servers(config, ground.surroundings, 0)
     try:
-        return await _try_dns(stack, ground, port)
+        return await _try_dns(stack, ground, port, askers)
     except DnsUnavailableError as fault:
         if not config.is_default("dns", "port"):
             raise
         say(f"note: port {port} cannot be had ({fault.reason}); DNS is on {DNS_PORT_FALLBACK}")
-    return await _try_dns(stack, ground, DNS_PORT_FALLBACK)
+    return await _try_dns(stack, ground, DNS_PORT_FALLBACK, askers)
 
 
 async def _try_dns(
-    stack: AsyncExitStack, ground: Ground, port: int
+    stack: AsyncExitStack, ground: Ground, port: int, askers: Askers
 ) -> tuple[DnsResponder, tuple[tuple[str, int], ...]]:
     servers = read_servers(ground.config, ground.surroundings, port)
     place = make_blob_place(ground.config, ground.secret)
     settings = make_dns_settings(ground.config, place, ground.surroundings, servers, port)
-    return await stack.enter_async_context(DnsResponder(settings)), servers
+    responder = DnsResponder(settings, lambda who: askers.note_question(who, time.monotonic()))
+    return await stack.enter_async_context(responder), servers

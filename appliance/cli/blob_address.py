@@ -9,6 +9,7 @@ from appliance.assembly import make_blob_place
 from appliance.blob_host import BlobHost
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.interfaces import read_gateways, read_interfaces
+from appliance.policy.askers import Askers
 from appliance.policy.blob_addresses import choose_announced
 from appliance.policy.recipes import Lan, Recipe
 from appliance.private_files import SecretDamagedError, SecretMissingError, read_secret
@@ -53,7 +54,7 @@ def make_blob_host(config: Config) -> BlobHost:
     return BlobHost(
         make_blob_place(config, secret),
         read_interfaces,
-        answered_at=lambda: None,
+        Askers(),
         refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
         announceable=choose_announced(config.blobs.address, secret) if secret else "",
         proxy_port=config.proxy.port if config.proxy.enabled else None,
