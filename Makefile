@@ -5,6 +5,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help run demo soak bench test fuzz check format slow faults crash lock clean environment programs tests static
 ARGS ?=
+JOBS ?= 2
 ONLY ?=
 BIN := .venv/bin
 
@@ -28,7 +29,7 @@ bench: environment  ## measure the box beside nginx, dnsmasq and curl; docs/PERF
 	@scripts/debian-programs --bench
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-test: environment programs tests  ## run the tests
+test: environment programs tests  ## run the tests, JOBS (2) at a time
 
 fuzz: environment  ## fuzz what parses bytes from outside: by hypothesis, then by atheris where that is installed
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest --timeout 0 tests/fuzz
@@ -69,4 +70,4 @@ static:
 	$(BIN)/lint-imports --no-logo
 
 tests:
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
