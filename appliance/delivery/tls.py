@@ -15,7 +15,7 @@ from typing import Protocol
 
 # Smaller ones cost calls; larger ones leave the CPU's cache between read, seal and write, and each
 # connection keeps a buffer in OpenSSL for as much as was ever sealed at once.
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 128 * 1024
 
 # A record carries 16 KiB (RFC 8446 §5.1), and its frame is at most 5 + 8 + 16 bytes with our
 # ciphers of TLS 1.2, and fewer in 1.3.
