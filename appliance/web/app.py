@@ -50,7 +50,7 @@ class Parts:
 
 def make_app(parts: Parts) -> web.Application:
     """Put the routes together."""
-    app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX, middlewares=[_gate])
+    app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX, middlewares=[gate])
     events = make_events(parts.facts)
     app.on_shutdown.append(events.close)
     for route in make_routes(parts, events):
@@ -148,7 +148,8 @@ class _Nobody:
 
 
 @web.middleware
-async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Before every route: what is no request for a path is refused, and no fault is shown."""
     if request.version not in (HttpVersion10, HttpVersion11):
         request.protocol.force_close()  # aiohttp would answer in a version that it cannot.
         raise ConnectionResetError("neither HTTP/1.0 nor HTTP/1.1")
