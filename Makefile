@@ -43,7 +43,7 @@ format: environment  ## format the code and mend what the linter can
 slow: environment programs  ## the tests that every run leaves out: whole networks, a storm, life after life
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-faults: environment programs  ## make each of eleven faults on a real box, and hold docs/OPERATING.md to what comes of it
+faults: environment programs  ## make each of twelve faults on a real box, and hold docs/OPERATING.md to what comes of it
 	EVERY_FAULT=1 $(BIN)/python -m pytest tests/faults/test_fail_open.py $(ARGS)
 
 crash: environment  ## kill the real box at random steps and moments, hundreds of times; ARGS='--lives 50 --seed 7'

@@ -15,11 +15,6 @@ class Notifier:
         # A name that begins with @ is abstract (unix(7)).
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
 
-    @property
-    def is_heard(self) -> bool:
-        """Whether a service manager listens."""
-        return bool(self._address)
-
     def tell(self, *facts: str) -> None:
         """Send assignments, as in `READY=1`; never waits, and never fails."""
         if not self._address:

@@ -5,9 +5,6 @@ the stand-in has no certificate and writes nothing. Its DNS has failed open; at 
 proxy port connections for the registry are carried to it, sealed; in the clear the registry's own
 answers are handed on; the page and `/health` say what is missing. Once a second it looks whether
 that has changed: then it makes way for the box itself.
-
-A service sees the mounts as they were when it was started. So where a service manager starts it
-again, the stand-in ends after a while, to look with new eyes.
 """
 
 import asyncio
@@ -49,7 +46,6 @@ from appliance.web.standin import Plight, make_standin_app
 
 LOOK_SECONDS = 1.0  # A look is a few questions to the file system.
 TRUTH_SECONDS = 30.0  # How old the registry's address may be when DNS comes to need it.
-ANEW_SECONDS = 300.0  # A restart costs DNS three seconds; a disk that comes late, five minutes.
 HTTPS_PORT = 443
 
 # What is said once all doors are open.
@@ -92,14 +88,11 @@ async def stand_in(
 ) -> None:
     """Stand in for a box that `fault` keeps from starting, until it may start, or is to stop.
 
-    Raises:
-        PortUnavailableError: a port cannot be had.
-        The fault itself, where a service manager can start the box anew, after a while.
+    Raises PortUnavailableError.
     """
     eyes = Eyes(config, await asyncio.to_thread(look_at, config.state_dir))
     say(f"its disk is missing: {fault}")
     say(f"  {fault.hint}")
-    anew_at = time.monotonic() + ANEW_SECONDS if manager.is_heard else float("inf")
     truth_at = float("-inf")
     async with AsyncExitStack() as stack:
         responder, resolver = await _open_doors(stack, config, fault, say)
@@ -113,8 +106,6 @@ async def stand_in(
             if await asyncio.to_thread(eyes.see_change):
                 say("the disk is there")
                 return
-            if time.monotonic() >= anew_at:
-                raise fault
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await stopping.wait()

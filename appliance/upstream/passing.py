@@ -22,7 +22,7 @@ class Passage:
     """The way to the origin at `url`. Use with `async with`."""
 
     def __init__(self, url: str, dialling: Dialling, *, via: str) -> None:
-        self._url = URL(url)
+        self._origin = URL(url).origin()
         self._dialling = dialling
         self._fields = {"Via": format_via(via), "Accept-Encoding": "identity"}
 
@@ -37,14 +37,16 @@ class Passage:
     async def ask(
         self, method: str, target: str, fields: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask the origin for `target`, a path and its query as they were written.
+        """Ask the origin for `target`, an absolute path and its query as they were written.
 
         Raises:
             OriginUnreachableError: it gives no answer.
         """
+        assert target.startswith("/"), "nothing can stand before the path"
         try:
-            url = self._url.join(URL(target, encoded=True))
-            await self._dialling.check_url(url, secure=self._url.scheme == "https")
+            # Not joined as a reference: `//elsewhere/` would be another host's.
+            url = URL(f"{self._origin}{target}", encoded=True)
+            await self._dialling.check_url(url, secure=self._origin.scheme == "https")
             reply = await self._session.request(
                 method, url, headers={**fields, **self._fields}, allow_redirects=False
             )

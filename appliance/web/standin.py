@@ -14,7 +14,7 @@ from importlib import resources
 from aiohttp import web
 
 from appliance.policy.health import Check, judge_health
-from appliance.protocol.errors import MethodNotAllowed, RequestInvalid, Unavailable, Verdict
+from appliance.protocol.errors import LoopDetected, MethodNotAllowed, Unavailable, Verdict
 from appliance.protocol.fields import is_via
 from appliance.protocol.heads import check_head
 from appliance.upstream.passing import Passage
@@ -139,7 +139,7 @@ async def _pass_on(plight: Plight, passage: Passage, request: web.Request) -> we
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed("in the clear this box takes GET and HEAD: use https")
         if any(is_via(value, plight.pseudonym) for value in request.headers.getall("Via", ())):
-            raise RequestInvalid("this box's own request came back to it: see dns.upstream")
+            raise LoopDetected("this box's own request came back to it: see dns.upstream")
         async with passage.ask(
             request.method, request.raw_path, _chosen(_ASKED, partial(read_text, request))
         ) as reply:
