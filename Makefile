@@ -20,7 +20,7 @@ demo:  ## pull a model through the box from a scripted origin, measured: cold by
 	@scripts/bootstrap
 	@exec $(BIN)/ollama-appliance demo $(ARGS)
 
-soak:  ## ten minutes of fifty clients, a failing origin, kills and evictions; ARGS="--minutes 2 --seed 7 --json"
+soak:  ## ten minutes of sixty clients, a failing origin, kills and evictions; ARGS="--minutes 2 --seed 7 --json"
 	@scripts/bootstrap
 	@exec $(BIN)/python -m tests.soak $(ARGS)
 
