@@ -3,7 +3,7 @@
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak bench test fuzz check format slow faults crash lock clean environment programs tests static
+.PHONY: help run demo soak bench test fuzz check format slow faults mutants crash lock clean environment programs tests static
 ARGS ?=
 ONLY ?=
 BIN := .venv/bin
@@ -45,6 +45,9 @@ slow: environment programs  ## the tests that every run leaves out: whole networ
 
 faults: environment programs  ## make each of twelve faults on a real box, and hold docs/OPERATING.md to what comes of it
 	EVERY_FAULT=1 $(BIN)/python -m pytest tests/faults/test_fail_open.py $(ARGS)
+
+mutants: environment programs  ## break each promise in one line, in a copy, and see a test notice; ARGS='S2 A1'
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 crash: environment  ## kill the real box at random steps and moments, hundreds of times; ARGS='--lives 50 --seed 7'
 	$(BIN)/python -m tests.faults.crash $(ARGS)

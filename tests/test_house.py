@@ -149,3 +149,15 @@ def test_the_services_expose_little(service: Path) -> None:
         [analyze, *options, service], check=False, capture_output=True, text=True
     )
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_the_container_runs_as_a_user_without_privileges() -> None:
+    lines = (HOUSE / "docker" / "Dockerfile").read_text("utf-8").splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users, "without the line it is root"
+    assert users[-1] not in ("root", "0")
+    compose = (HOUSE / "docker" / "compose.yaml").read_text("utf-8")
+    for wanted in ("cap_drop: [ALL]", '"no-new-privileges:true"', "read_only: true"):
+        assert wanted in compose
+    assert "cap_add" not in compose
+    assert "privileged:" not in compose
