@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from appliance.policy.roles import DEEDS, Role
 from appliance.protocol.errors import RequestInvalid, Unavailable, Verdict
+from appliance.registry.requests import asks_for_part
 from appliance.web.access import Access
 from appliance.web.archives import Archives
 from appliance.web.authority import CERTIFICATE_TYPE, PROFILE_TYPE, Authority
@@ -161,8 +162,10 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise  # An answer, and a client that is gone.
     except Exception:  # noqa: BLE001  # The last door: it is logged, and never shown.
         _log.exception("%s %s failed", request.method, request.path)
-        if request.writer.output_size:
-            raise ConnectionResetError("too late for another answer") from None
+        if request.writer.output_size or asks_for_part(
+            request.method, request.raw_path, request.headers.get("Range")
+        ):
+            raise ConnectionResetError("too late for another answer, or none would do") from None
         return _refuse(Unavailable("this box failed at this request: see its log"))
 
 

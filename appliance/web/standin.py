@@ -17,6 +17,7 @@ from appliance.policy.health import Check, judge_health
 from appliance.protocol.errors import LoopDetected, MethodNotAllowed, Unavailable, Verdict
 from appliance.protocol.fields import is_via
 from appliance.protocol.heads import check_head
+from appliance.registry.requests import asks_for_part
 from appliance.upstream.passing import Passage
 from appliance.upstream.source import OriginUnreachableError
 from appliance.web.app import gate
@@ -128,8 +129,8 @@ async def _ready(plight: Plight, _: web.Request) -> web.Response:
     return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text="".join(broken))
 
 
-async def _lack(plight: Plight, _: web.Request) -> web.Response:
-    return _refuse(Unavailable(f"this box waits for its disk ({plight.trouble})"))
+async def _lack(plight: Plight, request: web.Request) -> web.Response:
+    return _refuse(request, Unavailable(f"this box waits for its disk ({plight.trouble})"))
 
 
 async def _pass_on(plight: Plight, passage: Passage, request: web.Request) -> web.StreamResponse:
@@ -150,14 +151,16 @@ async def _pass_on(plight: Plight, passage: Passage, request: web.Request) -> we
                 await response.write(chunk)
             return response
     except Verdict as verdict:
-        return _refuse(verdict)
+        return _refuse(request, verdict)
     except OriginUnreachableError as error:
-        return _refuse(Unavailable(f"this box has no disk, and {error}"))
+        return _refuse(request, Unavailable(f"this box has no disk, and {error}"))
 
 
 def _chosen(names: Iterable[str], read: Callable[[str], str]) -> dict[str, str]:
     return {name: text for name in names if (text := read(name))}
 
 
-def _refuse(verdict: Verdict) -> web.Response:
+def _refuse(request: web.Request, verdict: Verdict) -> web.Response:
+    if asks_for_part(request.method, request.raw_path, request.headers.get("Range")):
+        return web.Response(status=verdict.status)
     return web.Response(status=verdict.status, body=verdict.body(), headers=verdict.fields())

@@ -69,10 +69,14 @@ class FailingDisk(ObservedDisk):
     def __init__(self) -> None:
         self.free: int | None = None
         self._cues: dict[str, tuple[int, int]] = {}
+        self._is_passing = False
 
-    def fail(self, operation: str, number: int, *, after: int = 0) -> None:
-        """Fail it from then on."""
+    def fail(
+        self, operation: str, number: int, *, after: int = 0, is_passing: bool = False
+    ) -> None:
+        """Fail it from then on; or once, where that is passing."""
         self._cues[operation] = (after, number)
+        self._is_passing = is_passing
 
     def heal(self) -> None:
         self._cues.clear()
@@ -82,6 +86,8 @@ class FailingDisk(ObservedDisk):
             return
         after, number = self._cues[operation]
         if after == 0:
+            if self._is_passing:
+                del self._cues[operation]
             raise OSError(number, os.strerror(number))
         self._cues[operation] = (after - 1, number)
 

@@ -41,7 +41,10 @@ MUTANTS = (
         "appliance/private_files.py",
         "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
         "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
-        (f"{CERTS}::test_after_the_first_start_only_the_box_s_user_can_read_the_ca",),
+        (
+            "tests/appliance/test_private_files.py"
+            "::test_a_private_file_is_closed_from_its_first_moment",
+        ),
     ),
     Mutant(
         "A1",

@@ -166,10 +166,10 @@ MUTANTS = (
         "S4",
         "a fill ends with its last reader",
         "appliance/cache/fill.py",
-        "        self._readers.discard(following)\n",
-        "        self._readers.discard(following)\n"
-        "        if not self._readers and self._runs is not None:\n"
-        "            self._runs.fault = OSError('nobody reads')\n",
+        "        while pending.held.size_bytes < pending.size_bytes:\n",
+        "        while pending.held.size_bytes < pending.size_bytes:\n"
+        "            if not self._readers:\n"
+        "                raise OSError('nobody reads')\n",
         ("tests/appliance/cache/test_pulls.py::test_a_fill_survives_all_its_readers",),
     ),
     Mutant(
@@ -194,7 +194,7 @@ MUTANTS = (
         "appliance/cache/fill.py",
         "            await asyncio.to_thread(_let_go, self.pending.cancel)\n",
         "            await asyncio.to_thread(_let_go, self.pending.suspend)\n",
-        ("tests/appliance/cache/test_fill.py::test_a_disk_that_fails_ends_it_and_leaves_nothing",),
+        ("tests/appliance/cache/test_fill.py::test_what_a_full_disk_had_taken_is_given_back",),
     ),
     Mutant(
         "S5",
@@ -297,10 +297,10 @@ MUTANTS = (
     ),
     Mutant(
         "S7",
-        "a manifest is not looked at before it is stored",
-        "appliance/cache/manifests.py",
-        "        digest, media_type = _check(reference, fetched)\n",
-        '        digest, media_type = digest_of(fetched.content), "text/plain"\n',
+        "a login page is a manifest without layers",
+        "appliance/protocol/manifest.py",
+        '        raise ManifestMalformedError("not JSON") from error\n',
+        '        document = {"schemaVersion": 2, "layers": []}\n',
         (
             "tests/appliance/cache/test_manifests.py"
             "::test_a_captive_portal_s_page_is_never_a_model",
@@ -333,6 +333,17 @@ MUTANTS = (
         '            await response.write(b"the origin is away")\n'
         "            request.protocol.force_close()\n",
         ("tests/appliance/web/test_blobs.py::test_a_fill_that_ends_early_cuts_the_body",),
+    ),
+    Mutant(
+        "S8",
+        "an error may be taken for the bytes of a part",
+        "appliance/registry/registry.py",
+        "            reply = _bared(request, reply)\n",
+        "            pass\n",
+        (
+            "tests/appliance/registry/test_registry.py"
+            "::test_an_error_is_never_taken_for_the_bytes_of_a_part",
+        ),
     ),
     Mutant(
         "S8",

@@ -61,6 +61,7 @@ class Outcomes:
     by_generation: Counter[str] = field(default_factory=Counter)  # Those that ended well.
     wrong: list[str] = field(default_factory=list)  # Pulls that ended well with wrong bytes.
     mismatched: Counter[str] = field(default_factory=Counter)  # Models whose client found it so.
+    mismatches: list[str] = field(default_factory=list)  # And when, by whom, in what.
     stranded: list[str] = field(default_factory=list)  # Machines without their model in the calm.
     received_bytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -146,6 +147,8 @@ class Machine:
             elif isinstance(error, DigestMismatchError):
                 outcomes.counts["mismatched"] += 1
                 outcomes.mismatched[str(model.repository)] += 1
+                at = time.strftime("%H:%M:%S", time.gmtime())
+                outcomes.mismatches.append(f"{at} {self.name}, {model.repository}: {error}")
             else:
                 outcomes.counts["failed"] += 1
                 outcomes.reasons[f"{self.way}: {str(error)[-120:]}"] += 1

@@ -97,6 +97,12 @@ async def test_what_is_on_the_disk_is_not_there(open_scene: OpenScene, target: s
     assert scene.origin.requests == []
 
 
+async def test_an_error_is_never_taken_for_the_bytes_of_a_part(open_scene: OpenScene) -> None:
+    async with open_scene() as scene, scene.dial() as wire:
+        answer = await wire.ask(request("GET", "/blobs/sha256:ab", "Range: bytes=0-9"))
+        assert (answer.status, answer.body) == (503, b"")
+
+
 async def test_a_pull_in_the_clear_gets_what_the_origin_says(open_scene: OpenScene) -> None:
     async with open_scene() as scene, scene.dial() as wire:
         asked = request("GET", "/v2/a/b?c=%2f", "Range: bytes=0-5", "User-Agent: ollama/0.1")
