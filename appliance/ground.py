@@ -4,6 +4,7 @@ What is opened here is opened before anything runs, and closed again where the r
 """
 
 import errno
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from appliance.config import Config
 from appliance.interfaces import read_interfaces
 from appliance.listeners import Listener, PortUnavailableError, open_listener
 from appliance.private_files import open_secret
+from appliance.store.faults import StoreFullError
 from appliance.store.store import Store, open_store
 from appliance.surroundings import Surroundings
 
@@ -31,6 +33,21 @@ type Say = Callable[[str], None]
 DISK_FAILURES = frozenset(
     {errno.EIO, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EUCLEAN}
 )
+
+
+# Without so much a box cannot even take its locks: an index's pages, an audit line, a new leaf.
+ROOM_BYTES_MIN = 4 * 1024 * 1024
+
+
+def free_bytes(state_dir: Path) -> int:
+    """What may still be written there. Raises OSError."""
+    system = os.statvfs(state_dir)
+    return system.f_bavail * system.f_frsize
+
+
+def has_room(state_dir: Path) -> bool:
+    """Whether a box can work there at all; models want far more, and pass uncached else."""
+    return free_bytes(state_dir) >= ROOM_BYTES_MIN
 
 
 class StateUnusableError(Exception):
@@ -77,6 +94,8 @@ def lay_ground(config: Config, say: Say) -> Ground:
         with ExitStack() as undo:
             store = open_store(config.state_dir, mount_point=config.box.mount_point)
             undo.callback(store.close)
+            if not has_room(store.root):
+                raise StoreFullError(store.root, ROOM_BYTES_MIN, free_bytes(store.root))
             for sentence in store.recovery:
                 say(f"recovery: {sentence}")
             authority = open_authority(store.root / AUTHORITY_FOLDER, names, now=datetime.now(UTC))
@@ -85,6 +104,8 @@ def lay_ground(config: Config, say: Say) -> Ground:
             tls, proxy, web = open_listeners(config, say)
             undo.pop_all()
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFullError(config.state_dir.absolute(), ROOM_BYTES_MIN, 0) from error
         is_disk = error.errno in DISK_FAILURES
         kind = DiskFailedError if is_disk else StateUnusableError
         raise kind(config.state_dir, error) from error

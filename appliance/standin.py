@@ -1,4 +1,4 @@
-"""What stands in for the box while its disk is missing, so that no pull fails for want of it.
+"""What stands in for the box while its disk is missing, failing or full: no pull fails for that.
 
 Theory of operation. All that the box is lies on that disk: what it holds, its CA, its secrets. So
 the stand-in has no certificate and writes nothing. Its DNS has failed open; at the https and the
@@ -28,12 +28,23 @@ from appliance.assembly import (
 )
 from appliance.config import Config
 from appliance.dns.responder import DnsResponder, DnsUnavailableError
-from appliance.ground import DiskFailedError, Say, make_surroundings, open_listeners
+from appliance.ground import (
+    DiskFailedError,
+    Say,
+    has_room,
+    make_surroundings,
+    open_listeners,
+)
 from appliance.notify import Notifier
 from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.blob_addresses import BlobPlace
 from appliance.startup import start_dns
-from appliance.store.faults import DiskUnmountedError, StoreError, StoreUnmarkedError
+from appliance.store.faults import (
+    DiskUnmountedError,
+    StoreError,
+    StoreFullError,
+    StoreUnmarkedError,
+)
 from appliance.store.layout import Layout
 from appliance.store.marker import read_marker
 from appliance.store.opening import look_for_store
@@ -52,9 +63,9 @@ HTTPS_PORT = 443
 STANDS_IN = "passing all on to the registry until the disk is there"
 
 # A box that meets one of these is stood in for.
-DISK_FAULTS = (DiskFailedError, DiskUnmountedError, StoreUnmarkedError)
+DISK_FAULTS = (DiskFailedError, DiskUnmountedError, StoreFullError, StoreUnmarkedError)
 
-type DiskFault = DiskFailedError | DiskUnmountedError | StoreUnmarkedError
+type DiskFault = DiskFailedError | DiskUnmountedError | StoreFullError | StoreUnmarkedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +86,12 @@ class Eyes:
 
 
 def look_at(state_dir: Path) -> tuple[object, ...]:
-    """What tells one state of a directory from another: whose it is, and on which file system."""
+    """What tells one state of a directory from another: whose it is, on which disk, and room."""
     try:
-        device = state_dir.stat().st_dev
+        device, is_roomy = state_dir.stat().st_dev, has_room(state_dir)
     except OSError:
-        device = None
-    return read_marker(Layout(state_dir.absolute())), device
+        device, is_roomy = None, None
+    return read_marker(Layout(state_dir.absolute())), device, is_roomy
 
 
 async def stand_in(
@@ -91,7 +102,7 @@ async def stand_in(
     Raises PortUnavailableError.
     """
     eyes = Eyes(config, await asyncio.to_thread(look_at, config.state_dir))
-    say(f"its disk is missing: {fault}")
+    say(f"without its disk: {fault}")
     say(f"  {fault.hint}")
     truth_at = float("-inf")
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The side server while the box's disk is missing: why, and the registry's own answers.
+"""The side server while the box is without its disk: why, and the registry's own answers.
 
 Pulls in the clear get what the registry says, uncached; nothing of the box's own is there.
 """
@@ -41,7 +41,7 @@ _PAGE = """<!doctype html>
 <main>
 <section aria-labelledby="state">
 <h2 id="state">Is it working?</h2>
-<p class="note bad" role="alert">Its disk is missing: {trouble}.</p>
+<p class="note bad" role="alert">It cannot use its disk: {trouble}.</p>
 <p>Until it is there all goes to the registry itself, uncached. Nothing is lost.</p>
 <p>What to do: {hint}.</p>
 </section>

@@ -1,6 +1,7 @@
 """A box whose disk is missing: stood in for, nothing written, started once the disk is there."""
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -18,11 +19,16 @@ from appliance import standin, supervisor
 from appliance.cli.status import format_status
 from appliance.config import Config
 from appliance.control import BoxNotRunningError, call_stand_in
-from appliance.ground import DiskFailedError, StateUnusableError, lay_ground
+from appliance.ground import (
+    ROOM_BYTES_MIN,
+    DiskFailedError,
+    StateUnusableError,
+    lay_ground,
+)
 from appliance.listeners import PortUnavailableError
 from appliance.notify import Notifier
 from appliance.standin import STANDS_IN, DiskFault, stand_in
-from appliance.store.faults import DiskUnmountedError, StoreUnmarkedError
+from appliance.store.faults import DiskUnmountedError, StoreFullError, StoreUnmarkedError
 from appliance.store.store import open_store
 from tests.appliance.boxes import LOOPBACK, make_config, taken_port
 from tests.appliance.dns.nameserver import NameServer, zone
@@ -87,7 +93,7 @@ async def standing(
 
 async def test_it_says_why_and_what_to_do(state: Path) -> None:
     async with standing(make_config(state)) as at:
-        assert at.said[0].startswith(f"its disk is missing: {state} was used before")
+        assert at.said[0].startswith(f"without its disk: {state} was used before")
         assert "mount the disk that belongs at" in at.said[1]
         code, told = await at.health()
     assert (code, told["status"]) == (503, "unhealthy")
@@ -189,7 +195,7 @@ async def test_a_port_that_was_chosen_is_had_or_it_is_an_error(state: Path) -> N
 async def test_a_disk_that_fails_is_stood_in_for_and_a_wrong_setting_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number, kind in ((5, DiskFailedError), (13, StateUnusableError)):
+    for number, kind in ((errno.EIO, DiskFailedError), (errno.EACCES, StateUnusableError)):
 
         def fail(*_: object, number: int = number, **__: object) -> None:
             raise OSError(number, os.strerror(number))
@@ -199,6 +205,33 @@ async def test_a_disk_that_fails_is_stood_in_for_and_a_wrong_setting_is_not(
             lay_ground(make_config(tmp_path), print)
         assert type(caught.value) is kind
     assert issubclass(DiskFailedError, standin.DISK_FAULTS)
+
+
+async def test_a_full_disk_is_stood_in_for_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    open_store(state).close()
+    room = [0]
+    monkeypatch.setattr("appliance.ground.free_bytes", lambda _: room[0])
+    with pytest.raises(StoreFullError) as caught:
+        lay_ground(make_config(state), print)
+    open_store(state).close()  # The lock was let go.
+    async with standing(make_config(state), caught.value) as at:
+        assert "has room for 0 bytes" in at.said[0]
+        room[0] = ROOM_BYTES_MIN
+        await until_true(lambda: _has_said(at, "the disk is there"))
+
+
+async def test_where_not_even_a_directory_can_be_made_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("appliance.ground.open_store", fail)
+    with pytest.raises(StoreFullError):
+        lay_ground(make_config(tmp_path), print)
 
 
 async def test_status_asks_what_stands_in(state: Path) -> None:
