@@ -94,6 +94,16 @@ class SealedDoor:
             await relay(client, server)
 
 
+def parse_name(begun: bytes) -> str | None:
+    """The name that a ClientHello says, in lower case, "" where it says none; None if unfinished.
+
+    Raises:
+        ValueError: it is no hello.
+    """
+    hello = parse_client_hello(begun)
+    return None if hello is None else (hello.sni or "").lower()
+
+
 async def read_hello(reader: asyncio.StreamReader, name: str) -> bytes | None:
     """All that came up to the end of a ClientHello for `name`; None where it is anything else."""
     begun = b""
@@ -102,9 +112,9 @@ async def read_hello(reader: asyncio.StreamReader, name: str) -> bytes | None:
             while len(begun) <= HELLO_SIZE_BYTES_MAX:
                 chunk = await reader.read(HELLO_SIZE_BYTES_MAX)
                 begun += chunk
-                hello = parse_client_hello(begun)
-                if hello is not None:
-                    return begun if (hello.sni or "").lower() == name else None
+                said = parse_name(begun)
+                if said is not None:
+                    return begun if said == name else None
                 if not chunk:
                     return None
     return None
