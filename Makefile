@@ -3,7 +3,7 @@
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak bench test fuzz check format slow faults crash lock clean environment programs tests static
+.PHONY: help run demo soak bench test fuzz check format slow faults mutants crash lock clean environment programs tests static
 ARGS ?=
 JOBS ?= 2
 ONLY ?=
@@ -21,7 +21,7 @@ demo:  ## pull a model through the box from a scripted origin, measured: cold by
 	@scripts/bootstrap
 	@exec $(BIN)/ollama-appliance demo $(ARGS)
 
-soak:  ## ten minutes of fifty clients, a failing origin, kills and evictions; ARGS="--minutes 2 --seed 7 --json"
+soak:  ## ten minutes of sixty clients, a failing origin, kills and evictions; ARGS="--minutes 2 --seed 7 --json"
 	@scripts/bootstrap
 	@exec $(BIN)/python -m tests.soak $(ARGS)
 
@@ -44,8 +44,11 @@ format: environment  ## format the code and mend what the linter can
 slow: environment programs  ## the tests that every run leaves out: whole networks, a storm, life after life
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-faults: environment programs  ## make each of eleven faults on a real box, and hold docs/OPERATING.md to what comes of it
+faults: environment programs  ## make each of twelve faults on a real box, and hold docs/OPERATING.md to what comes of it
 	EVERY_FAULT=1 $(BIN)/python -m pytest tests/faults/test_fail_open.py $(ARGS)
+
+mutants: environment programs  ## break each promise in one line, in a copy, and see a test notice; ARGS='S2 A1'
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 crash: environment  ## kill the real box at random steps and moments, hundreds of times; ARGS='--lives 50 --seed 7'
 	$(BIN)/python -m tests.faults.crash $(ARGS)

@@ -9,14 +9,16 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+
+from appliance.protocol.fields import format_authority
 
 SOCKET_NAME = "control.sock"
 PREFIX = "/api/v1/"
@@ -196,6 +198,29 @@ async def _open_session(
         connector = aiohttp.UnixConnector(short)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             yield session
+
+
+def call_stand_in(state_dir: Path, places: Iterable[tuple[str, int]]) -> Any:
+    """What `/health` says at the first of `places` where something stands in for a box.
+
+    With its disk missing there is no control socket: that lies in the state directory.
+
+    Raises:
+        BoxNotRunningError: nothing does, or for another state directory.
+    """
+    return asyncio.run(_ask_health(str(state_dir.absolute()), places))
+
+
+async def _ask_health(state_dir: str, places: Iterable[tuple[str, int]]) -> Any:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CALL_SECONDS)) as session:
+        for host, port in places:
+            url = f"http://{format_authority(host, port, default_port=80)}/health"
+            with suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
+                async with session.get(url) as reply:
+                    told = json.loads(await reply.read())
+                if isinstance(told, dict) and told.get("state_dir") == state_dir:
+                    return told
+    raise BoxNotRunningError(f"no box answers at {Path(state_dir) / SOCKET_NAME}")
 
 
 def call_box(state_dir: Path, question: str) -> Any:

@@ -8,7 +8,10 @@ hint, and nothing that was started before it is left behind.
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
 
 from addons.inline import find_trouble
 from addons.internals import MitmproxyChangedError
@@ -37,9 +40,10 @@ from appliance.ground import Ground, Say, StateUnusableError, lay_ground
 from appliance.interfaces import read_gateways
 from appliance.listeners import PortUnavailableError
 from appliance.policy.askers import Askers
-from appliance.policy.blob_addresses import choose_announced
+from appliance.policy.blob_addresses import BlobPlace, choose_announced
 from appliance.private_files import SecretDamagedError
 from appliance.store.faults import StoreError
+from appliance.surroundings import Surroundings
 from appliance.token_desk import make_tokens
 from appliance.upkeep import Upkeep
 from appliance.upstream.builtin import BuiltinSource
@@ -117,7 +121,15 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
 
 async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engine:
     config, builtin, askers = ground.config, BuiltinSource(), Askers()
-    responder, servers = await _start_dns(stack, ground, say, askers)
+    place = make_blob_place(config, ground.secret)
+    responder, servers = await start_dns(
+        stack,
+        config,
+        ground.surroundings,
+        place,
+        say,
+        note_question=lambda who: askers.note_question(who, time.monotonic()),
+    )
     resolver = make_resolver(config, ground.surroundings, servers)
     pseudonym = make_pseudonym(ground.secret)
     origin = await stack.enter_async_context(make_origin(config, resolver, pseudonym))
@@ -162,27 +174,36 @@ def _make_blob_host(ground: Ground, askers: Askers) -> BlobHost:
     )
 
 
-async def _start_dns(
-    stack: AsyncExitStack, ground: Ground, say: Say, askers: Askers
+async def start_dns(
+    stack: AsyncExitStack,
+    config: Config,
+    surroundings: Surroundings,
+    place: BlobPlace,
+    say: Say,
+    *,
+    lock_dir: Path | None = None,
+    note_question: Callable[[str], None] = lambda _: None,
 ) -> tuple[DnsResponder | None, tuple[tuple[str, int], ...]]:
-    """Start DNS, and say which servers it and the box ask."""
-    config, port = ground.config, ground.config.dns.port
+    """Start DNS, and say which servers it and the box ask.
+
+    Its lock lies in `lock_dir`, or in the state directory; `note_question` is told of each client
+    that it leads here. Raises DnsUnavailableError.
+    """
+
+    async def start_at(port: int) -> tuple[DnsResponder, tuple[tuple[str, int], ...]]:
+        servers = read_servers(config, surroundings, port)
+        settings = make_dns_settings(config, place, surroundings, servers, port)
+        settings = replace(settings, state_dir=str(lock_dir or config.state_dir))
+        responder = DnsResponder(settings, note_question)
+        return await stack.enter_async_context(responder), servers
+
+    port = config.dns.port
     if not config.dns.enabled:
-        return None, read_servers(config, ground.surroundings, 0)
+        return None, read_servers(config, surroundings, 0)
     try:
-        return await _try_dns(stack, ground, port, askers)
+        return await start_at(port)
     except DnsUnavailableError as fault:
         if not config.is_default("dns", "port"):
             raise
         say(f"note: port {port} cannot be had ({fault.reason}); DNS is on {DNS_PORT_FALLBACK}")
-    return await _try_dns(stack, ground, DNS_PORT_FALLBACK, askers)
-
-
-async def _try_dns(
-    stack: AsyncExitStack, ground: Ground, port: int, askers: Askers
-) -> tuple[DnsResponder, tuple[tuple[str, int], ...]]:
-    servers = read_servers(ground.config, ground.surroundings, port)
-    place = make_blob_place(ground.config, ground.secret)
-    settings = make_dns_settings(ground.config, place, ground.surroundings, servers, port)
-    responder = DnsResponder(settings, lambda who: askers.note_question(who, time.monotonic()))
-    return await stack.enter_async_context(responder), servers
+    return await start_at(DNS_PORT_FALLBACK)

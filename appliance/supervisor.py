@@ -28,6 +28,7 @@ from appliance.notify import Notifier
 from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.health import judge_health
 from appliance.protocol.fields import format_authority
+from appliance.standin import DISK_FAULTS, stand_in
 from appliance.startup import start
 from appliance.token_desk import TokenDesk
 from appliance.upstream.resolver import NameUnresolvableError
@@ -59,10 +60,12 @@ async def _run(config: Config, say: Say) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        box = await start(stack, config, say)
+        manager = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
+        box = await _start_with_disk(stack, config, say, manager, stopping)
+        if box is None:
+            return
         await stack.enter_async_context(make_control(box))
         box.checkup.on_sound = lambda: _beat_once(box, is_healthy=box.checkup.is_sound)
-        manager = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
         async with asyncio.TaskGroup() as group:
             chores = [group.create_task(each) for each in _chores(box, say, manager)]
             await stopping.wait()
@@ -71,6 +74,18 @@ async def _run(config: Config, say: Say) -> None:
             for chore in chores:
                 chore.cancel()
         _beat_once(box, is_healthy=False)
+
+
+async def _start_with_disk(
+    stack: AsyncExitStack, config: Config, say: Say, manager: Notifier, stopping: asyncio.Event
+) -> Box | None:
+    """Start the box, once its disk is there; None where it is to stop before that."""
+    while not stopping.is_set():
+        try:
+            return await start(stack, config, say)
+        except DISK_FAULTS as fault:
+            await stand_in(config, fault, say, manager, stopping)
+    return None
 
 
 def _chores(box: Box, say: Say, manager: Notifier) -> tuple[Any, ...]:

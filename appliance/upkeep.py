@@ -111,7 +111,9 @@ class Upkeep:
         }
 
 
-def perform(state_dir: Path, verb: str, wish: Mapping[str, Any]) -> Any:
+def perform(
+    state_dir: Path, verb: str, wish: Mapping[str, Any], mount_point: Path | None = None
+) -> Any:
     """Have the running box do it; with none running, take its lock and do it here. Blocks.
 
     Raises:
@@ -124,7 +126,7 @@ def perform(state_dir: Path, verb: str, wish: Mapping[str, Any]) -> Any:
     except BoxNotRunningError:
         if not state_dir.exists() or verb not in DEEDS:
             raise
-    with open_store(state_dir) as store:
+    with open_store(state_dir, mount_point=mount_point) as store:
         return asyncio.run(_perform_here(store, verb, wish))
 
 

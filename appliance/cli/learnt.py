@@ -75,7 +75,7 @@ def clear_lessons(config: Config) -> list[dict[str, Any]]:
 def _read_stored(config: Config, *, is_cleared: bool) -> list[dict[str, Any]]:
     if not config.state_dir.exists():
         return []
-    with open_store(config.state_dir) as store:
+    with open_store(config.state_dir, mount_point=config.box.mount_point) as store:
         lessons = Learning(store.lessons()).current(time.time())
         if is_cleared:
             store.replace_lessons({})

@@ -51,7 +51,7 @@ def read_models(config: Config) -> list[dict[str, Any]]:
             return []
         address = str(config.box.address or "localhost")
         base_url = f"http://{format_authority(address, config.web.ports[0], default_port=80)}"
-        with open_store(config.state_dir) as store:
+        with open_store(config.state_dir, mount_point=config.box.mount_point) as store:
             return [
                 describe_model(row, base_url, config.origin.name)
                 for row in store.models()

@@ -39,7 +39,7 @@ def wish(args: argparse.Namespace, verb: str, wishes: Mapping[str, Any], tell: T
     """Have it done and print how it went; the box's answer, or None where it was refused."""
     try:
         config = load_config(args.config, read_environment())
-        answer = perform(config.state_dir, verb, wishes)
+        answer = perform(config.state_dir, verb, wishes, config.box.mount_point)
     except FAULTS as fault:
         print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
         return None
