@@ -12,6 +12,7 @@ from tests.programs import program
 @pytest.mark.parametrize(
     ("name", "version_flag"),
     [
+        ("chromium-headless-shell", "--version"),
         ("curl", "--version"),
         ("dig", "-v"),
         ("docker-registry", "--version"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+BROWSER = "chromium-headless-shell"  # Debian's, without a desktop's libraries.
 START_SECONDS = 30.0
 CALL_SECONDS = 20.0
 

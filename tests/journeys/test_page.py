@@ -1,7 +1,6 @@
 """The page in a real browser: live while a client pulls, obedient to its own policy, of use."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +10,9 @@ import pytest
 from appliance.demo.client import Client
 from appliance.demo.models import write_model
 from appliance.demo.stage import Stage
-from tests.fakes.browser import Tab, browse
+from tests.fakes.browser import BROWSER, Tab, browse
+from tests.programs import program
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HERE = "MAP registry.ollama.ai 127.0.0.1"
 MODEL_BYTES = 20_000_000
 LINE_BYTES_PER_SECOND = 5_000_000  # So that a pull lasts for some of the page's seconds.
@@ -22,7 +21,6 @@ PASSWORD = "only of this test"
 pytestmark = [
     pytest.mark.journey,
     pytest.mark.timeout(120),  # A browser starts slowly where others use the machine.
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
 ]
 
 
@@ -42,7 +40,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 @pytest.fixture
 async def tab(stage: Stage, tmp_path: Path) -> AsyncIterator[Tab]:
     options = (f"--host-resolver-rules={HERE}",)
-    async with browse(Path(CHROMIUM or ""), tmp_path / "profile", *options) as opened:
+    async with browse(program(BROWSER), tmp_path / "profile", *options) as opened:
         await opened.open(f"{stage.box.web_url}/")
         yield opened
 
