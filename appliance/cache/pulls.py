@@ -6,6 +6,7 @@ the origin, asked anonymously, says that it is there: a digest alone is no permi
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from weakref import WeakSet
 
@@ -19,6 +20,7 @@ from appliance.cache.mending import Mender
 from appliance.cache.readers import FillReader, HeldReader, Reader, StreamReader
 from appliance.cache.scrub import Scrubber
 from appliance.cache.sessions import Sessions
+from appliance.cache.speeds import Speeds
 from appliance.cache.tally import Count, Tally
 from appliance.cache.turns import Turns
 from appliance.policy.backoff import choose_mismatch_pause
@@ -66,6 +68,7 @@ class Cache:
         self.books = Bookkeeper(store, uncounted, now=now, client_days=client_days)
         self.contents = Contents(store)
         self.sessions = Sessions(store, self.books.clients, now=now)
+        self.speeds = Speeds(self.books.tally)
         self._store = store
         self._source_for = source_for
         self._now = now
@@ -342,6 +345,7 @@ class Cache:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.sessions.look()
+            self.speeds.look(time.monotonic())
 
     async def _run(self, digest: Digest, fill: Fill, *, is_patient: bool) -> None:
         try:

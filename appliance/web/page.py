@@ -100,6 +100,7 @@ class Page:
             "live": live,
             "status": live["status"],
             "checks": live["checks"],
+            "is_new": live["shown"]["models"] == "0",
             "fills": [(fill.pending, fill.pending.held.size_bytes) for fill in fills],
             "learnt": describe_lessons(lessons)[:LESSONS_SHOWN_MAX],
             "bare_address": address,

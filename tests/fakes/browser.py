@@ -18,6 +18,10 @@ START_SECONDS = 30.0
 CALL_SECONDS = 20.0
 
 
+class BrowserError(AssertionError):
+    """The browser will not do what it was asked."""
+
+
 class Tab:
     """One page. `complaints` are the console's errors and the policy's violations."""
 
@@ -45,7 +49,8 @@ class Tab:
         await self._socket.send_json({"id": number, "method": method, "params": params})
         async with asyncio.timeout(CALL_SECONDS):
             told = await self._waiting[number]
-        assert "error" not in told, told
+        if "error" in told:
+            raise BrowserError(told["error"]["message"])
         result: dict[str, Any] = told["result"]
         return result
 
@@ -61,10 +66,16 @@ class Tab:
         return told["result"].get("value")
 
     async def until(self, script: str) -> None:
-        """Wait until `script` is true in the page."""
+        """Wait until `script` is true in the page; one that gives way to another is not yet it."""
         async with asyncio.timeout(CALL_SECONDS):
-            while not await self.evaluate(script):  # noqa: ASYNC110  # A page tells nobody.
+            while not await self._is_so(script):  # noqa: ASYNC110  # A page tells nobody.
                 await asyncio.sleep(0.05)
+
+    async def _is_so(self, script: str) -> bool:
+        try:
+            return bool(await self.evaluate(script))
+        except BrowserError:
+            return False
 
     async def look(self, width: int, height: int, *, scheme: str) -> bytes:
         """The page as PNG, as a window of that width has it."""

@@ -64,7 +64,7 @@ async def test_a_pull_is_seen_while_it_happens_and_the_model_comes_to_the_list(
     await tab.until("!document.querySelector('#pulls li')")
     await tab.until("document.querySelector('#recent output').textContent === 'done'")
     await tab.until("document.querySelector('#held').innerText.includes('all of it')")
-    assert "20.0 MB" in await tab.evaluate("document.querySelector('.tiles').innerText")
+    assert "20.0 MB" in await tab.evaluate("document.querySelector('.small').innerText")
     assert tab.complaints == []
 
 

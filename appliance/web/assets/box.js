@@ -51,9 +51,12 @@
 
   function show(state) {
     latest = state.revision;
-    const status = document.querySelector(".status");
+    const status = byId("status");
+    if (status.textContent !== state.status) refresh();
     status.className = `status ${state.status}`;
     setText(status, state.status);
+    for (const node of document.querySelectorAll("path[data-trace]")) node.setAttribute("d", state.trace[node.dataset.trace]);
+    setText(document.querySelector("span[data-trace]"), state.trace.top);
     for (const node of document.querySelectorAll("[data-live]")) setText(node, state.shown[node.dataset.live]);
     tell(state.sessions, state.recent);
     showPulls(byId("pulls"), state.sessions);
@@ -75,11 +78,11 @@
     try {
       const answer = await fetch("/", { headers: { Accept: "text/html" } });
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const id of ["held", "history", "checks", "filling"]) {
+      for (const id of ["held", "history", "health", "filling"]) {
         const now = byId(id), then = fresh.getElementById(id);
         if (!now || !then || now.contains(document.activeElement)) continue;
-        const wasOpen = now.querySelector("details")?.open;
-        if (wasOpen) for (const part of then.querySelectorAll("details")) part.open = true;
+        const open = new Set([...now.querySelectorAll("details[open] > summary")].map((each) => each.textContent));
+        for (const each of then.querySelectorAll("summary")) if (open.has(each.textContent)) each.parentElement.open = true;
         now.replaceWith(then);
       }
       revision = wanted;

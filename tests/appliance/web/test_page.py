@@ -151,7 +151,7 @@ async def test_what_others_wrote_is_text_and_never_markup(
     monkeypatch.setattr(door.shop.cache.books, "models", lambda: rows)
     door.checks["dns"] = Check(is_ok=False, detail=HOSTILE)
     page = await read(door)
-    assert page.text.count(HOSTILE) == 2  # And no script is there but the page's own.
+    assert page.text.count(HOSTILE) == 3  # And no script is there but the page's own.
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ async def test_one_word_says_how_the_box_is(
     door.checks.clear()
     door.checks |= {name: Check(is_ok=is_ok, detail=name) for name, is_ok in checks.items()}
     answer = await door.ask("/")
-    assert f'class="status {status}">{status}<' in answer.body.decode()
+    assert f'class="status {status}" id="status">{status}<' in answer.body.decode()
 
 
 async def test_a_box_on_other_ports_says_what_that_means(open_door: OpenDoor) -> None:
