@@ -14,6 +14,7 @@ from addons.inline import find_trouble
 from addons.internals import MitmproxyChangedError
 from appliance.announce.standing import why_silent
 from appliance.assembly import (
+    USER_AGENT,
     make_blob_place,
     make_cache,
     make_crew,
@@ -37,6 +38,7 @@ from appliance.ground import Ground, Say, StateUnusableError, lay_ground
 from appliance.interfaces import read_gateways
 from appliance.listeners import PortUnavailableError
 from appliance.policy.blob_addresses import choose_announced
+from appliance.prefetching import Prefetcher
 from appliance.private_files import SecretDamagedError
 from appliance.store.faults import StoreError
 from appliance.token_desk import make_tokens
@@ -90,6 +92,9 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         inline_trouble=engine.inline_trouble,
         doors=doors,
     )
+    prefetcher = await stack.enter_async_context(
+        Prefetcher(engine.cache, ground.store, USER_AGENT, now=time.time)
+    )
     audit = Audit(ground.store.root, now=time.time)
     stack.callback(audit.close)
     box = Box(
@@ -97,8 +102,9 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         engine,
         checkup,
         doors,
-        make_facts(ground, engine, checkup),
+        make_facts(ground, engine, checkup, prefetcher),
         Upkeep(ground.store, engine.cache.janitor, engine.cache.scrubber),
+        prefetcher,
         make_tokens(ground.store, ground.secret, time.time),
         audit,
         make_crew(

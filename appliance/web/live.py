@@ -18,6 +18,7 @@ from appliance.cache.tally import Count
 from appliance.policy.health import Check, judge_health
 from appliance.web.facts import Facts
 from appliance.web.graph import draw_speeds
+from appliance.web.prefetches import show_prefetch
 from appliance.web.sizes import format_left, format_percent, format_size
 from appliance.web.stats import describe_counts
 from appliance.web.views import Views
@@ -85,11 +86,18 @@ class Live:
                 "held": format_size(self._stats["total_blob_size_bytes"]),
                 "free": format_size(self._stats["free_bytes"]),
             },
+            "paused": self._facts.cache.background.is_paused,
+            "prefetches": self.show_prefetches(),
             "trace": asdict(draw_speeds(speeds)),
             "sessions": [show_session(each) for each in sessions["active_sessions"]],
             "recent": [show_session(each) for each in reversed(sessions["recent_sessions"])],
             "revision": self._revision,
         }
+
+    def show_prefetches(self) -> list[dict[str, Any]]:
+        """What is fetched ahead of time, in the page's words."""
+        is_paused = self._facts.cache.background.is_paused
+        return [show_prefetch(each, is_paused=is_paused) for each in self._facts.prefetches()]
 
     async def _read_sometimes(self) -> None:
         async with self._reading:

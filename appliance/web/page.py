@@ -41,8 +41,18 @@ DONE = "done"  # The query's key by which a form that worked comes back.
 _TROUBLES = {
     "password": "That is not the admin password.",
     "tries": "Too many tries: wait a minute, then log in.",
+    **dict.fromkeys(DEEDS, "That could not be done: the box's log says why."),
+    "prefetch": "That is no model's name: one is such as llama3.2:1b.",
 }
-_NOTICES = {"pin": "Pinned: it is never let go of.", "unpin": "Unpinned.", "rm": "Deleted."}
+_NOTICES = {
+    "pin": "Pinned: it is never let go of.",
+    "unpin": "Unpinned.",
+    "rm": "Deleted.",
+    "prefetch": "Wished for: it is fetched in the background.",
+    "unprefetch": "It is no longer fetched.",
+    "pause": "Paused: nothing is downloaded that no machine waits for.",
+    "resume": "Resumed.",
+}
 
 
 class Page:
@@ -131,6 +141,8 @@ class Page:
             "can_log_in": self._login.is_possible,
             "can_pin": may(identity.role, DEEDS["pin"]),
             "can_delete": may(identity.role, DEEDS["rm"]),
+            "can_prefetch": may(identity.role, DEEDS["prefetch"]),
+            "can_pause": may(identity.role, DEEDS["pause"]),
         }
 
     async def _confirm(self, request: web.Request) -> Mapping[str, Any] | None:

@@ -201,15 +201,47 @@ async def test_only_who_is_logged_in_sees_what_changes_something(door: Door) -> 
     for role, words in (
         (None, set()),
         (Role.VIEWER, set()),
-        (Role.OPERATOR, {"Pin"}),
-        (Role.ADMIN, {"Pin", "Delete…"}),
+        (Role.OPERATOR, {"Pin", "Prefetch", "Pause downloads"}),
+        (Role.ADMIN, {"Pin", "Prefetch", "Pause downloads", "Delete…"}),
     ):
         fields = (f"Cookie: {COOKIE_NAME}={door.desk.token(role)}",) if role else ()
         answer = await door.ask("/?delete=llama3.2:1b", *fields)
         page = Reading(answer.body.decode())
-        assert {each for each in ("Pin", "Delete…") if each in page.text} == words
+        known = ("Pin", "Prefetch", "Pause downloads", "Delete…")
+        assert {each for each in known if each in page.text} == words
         assert ("That frees 1.5 kB." in page.text) == (role is Role.ADMIN)
         assert ("Logged in as somebody" in page.text) == (role is not None)
+
+
+async def test_a_pause_and_what_it_holds_up_are_seen_by_everybody(door: Door) -> None:
+    cookie = f"Cookie: {COOKIE_NAME}={door.desk.token(Role.OPERATOR)}"
+    assert "Paused" not in (await read(door)).text
+    await door.shop.cache.background.pause()
+    assert door.desk.prefetcher is not None
+    await door.desk.prefetcher.prefetch({"model": "someone/later:1b"})
+    page = await read(door)
+    assert "Paused: nothing is downloaded that no machine waits for." in page.text
+    assert "someone/later:1b paused" in page.text
+    assert not {"/api/v1/resume", "/api/v1/unprefetch"} & set(page.references)
+    page = Reading((await door.ask("/", cookie)).body.decode())
+    assert {"/api/v1/resume", "/api/v1/unprefetch"} <= set(page.references)
+
+
+async def test_a_form_that_came_to_nothing_says_so_on_the_page(door: Door) -> None:
+    host = f"127.0.0.1:{door.port}"
+    fields = (
+        f"Cookie: {COOKIE_NAME}={door.desk.token(Role.OPERATOR)}",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Origin: http://{host}",
+    )
+    for body, place in (
+        (b"model=../x", "/?trouble=prefetch"),
+        (b"model=tiny", "/?done=prefetch#models"),
+    ):
+        answer = await door.post("/api/v1/prefetch", body, *fields, host=host)
+        assert (answer.status, answer.fields["Location"]) == (303, place)
+    page = Reading((await door.ask("/?trouble=prefetch")).body.decode())
+    assert "That is no model's name" in page.text
 
 
 @pytest.mark.parametrize(
