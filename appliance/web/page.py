@@ -6,7 +6,9 @@ itself.
 """
 
 import asyncio
+import hashlib
 import ipaddress
+import ssl
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -16,6 +18,14 @@ from aiohttp import web
 
 from appliance.cache.clients import SERVED_BYTES
 from appliance.cache.janitor import PinnedError, UnknownModelError
+from appliance.policy.connecting import (
+    Reach,
+    guess_system,
+    list_direct,
+    list_hosts,
+    list_proxy,
+    list_trust,
+)
 from appliance.policy.roles import DEEDS, Role, may
 from appliance.policy.snippets import Record, list_snippets
 from appliance.protocol.errors import NameInvalid
@@ -105,6 +115,7 @@ class Page:
         fills = self._facts.cache.fills
         lessons = self._facts.cache.books.learning.current(self._facts.now())
         address = self._views.dialled(request)[0]
+        reach = self._reach(request)
         who = self._describe_visitor(request)
         return {
             "live": live,
@@ -117,6 +128,13 @@ class Page:
             "is_alone": ipaddress.ip_address(address.partition("%")[0]).is_loopback,
             "base_url": self._views.base_url(request),
             "proxy_url": self._views.proxy_url(request),
+            "system": guess_system(request.headers.get("User-Agent", "")),
+            "ways": {
+                "direct": tuple(list_direct(reach)),
+                "hosts": tuple(list_hosts(reach)),
+                "trust": tuple(list_trust(reach)),
+                "proxy": tuple(list_proxy(reach)),
+            },
             "recipes": self._facts.recipes(),
             "snippets": tuple(list_snippets(self._records(address))),
             "check_url": self._views.check_url(request),
@@ -126,6 +144,22 @@ class Page:
             "trouble": _TROUBLES.get(request.query.get(TROUBLE, "")),
             "confirm": await self._confirm(request) if who["can_delete"] else None,
         }
+
+    def _reach(self, request: web.Request) -> Reach:
+        """The box as this client reached it."""
+        facts, (address, _) = self._facts, self._views.dialled(request)
+        blobs = facts.blob_addresses(address)
+        authority = ssl.PEM_cert_to_DER_cert(facts.ca_pem.decode("ascii"))
+        return Reach(
+            url=self._views.base_url(request),
+            address=address,
+            registry=facts.registry_name,
+            blob_host=facts.blob_host,
+            blob_address=next(iter((*blobs.v4, *blobs.v6)), ""),
+            fingerprint=facts.ca_fingerprint,
+            thumbprint=hashlib.sha1(authority, usedforsecurity=False).hexdigest(),
+            proxy_url=self._views.proxy_url(request),
+        )
 
     def _records(self, address: str) -> tuple[Record, ...]:
         """What the network's own DNS is to answer, for a client that reached the box there."""

@@ -186,13 +186,25 @@ async def test_the_proxy_way_is_shown_with_the_box_s_own_address(open_door: Open
         page = await read(door)
     for line in (
         "Environment=HTTPS_PROXY=http://127.0.0.1:3128\\n",
-        "docker run -d -e HTTPS_PROXY=http://127.0.0.1:3128 ",
+        "docker run -d --name ollama -e HTTPS_PROXY=http://127.0.0.1:3128 ",
         "launchctl setenv HTTPS_PROXY http://127.0.0.1:3128\n",
         "setx HTTPS_PROXY http://127.0.0.1:3128",
     ):
         assert line in page.text
     async with open_door(proxy_port=None) as door:
         assert "HTTPS_PROXY" not in (await read(door)).text
+
+
+async def test_the_lines_for_the_machine_that_looks_are_open(door: Door) -> None:
+    for user_agent, title in (
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "Windows; by the script"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)", "macOS"),
+        ("curl/8.5.0", "Linux, as a service; by the script"),
+    ):
+        page = (await door.ask("/", f"User-Agent: {user_agent}")).body.decode()
+        opened = re.findall(r'<details class="os" open><summary>([^<]*)', page)
+        assert opened.count(title) == 2  # By certificate, and by proxy.
+        assert len(opened) == 4
 
 
 async def test_only_who_is_logged_in_sees_what_changes_something(door: Door) -> None:
