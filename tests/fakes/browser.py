@@ -60,8 +60,15 @@ class Tab:
         await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete'")
 
-    async def evaluate(self, script: str) -> Any:
-        told = await self.call("Runtime.evaluate", expression=script, returnByValue=True)
+    async def evaluate(self, script: str, *, is_pressed: bool = False) -> Any:
+        """What `script` comes to, a promise's end too. `is_pressed`: as if the visitor did it."""
+        told = await self.call(
+            "Runtime.evaluate",
+            expression=script,
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=is_pressed,
+        )
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
 
@@ -77,8 +84,8 @@ class Tab:
         except BrowserError:
             return False
 
-    async def look(self, width: int, height: int, *, scheme: str) -> bytes:
-        """The page as PNG, as a window of that width has it."""
+    async def resize(self, width: int, height: int, *, scheme: str) -> None:
+        """Have a window of that size, and a visitor who likes it dark or light."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         await self.call("Emulation.setEmulatedMedia", features=features)
         await self.call(
@@ -88,6 +95,10 @@ class Tab:
             deviceScaleFactor=1,
             mobile=False,
         )
+
+    async def look(self, width: int, height: int, *, scheme: str) -> bytes:
+        """The page as PNG, as such a window has it."""
+        await self.resize(width, height, scheme=scheme)
         shot = await self.call("Page.captureScreenshot", format="png")
         return base64.b64decode(shot["data"])
 
