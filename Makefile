@@ -3,7 +3,7 @@
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak bench test fuzz check format slow faults mutants crash lock clean environment programs tests static
+.PHONY: help run demo soak bench test fuzz check format slow contract screenshots faults mutants crash lock clean environment programs tests static
 ARGS ?=
 JOBS ?= 2
 ONLY ?=
@@ -44,6 +44,12 @@ format: environment  ## format the code and mend what the linter can
 slow: environment programs  ## the tests that every run leaves out: whole networks, a storm, life after life
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+contract: environment  ## ask a real box's API for all that its description allows, at length; ARGS='-n 500'
+	$(BIN)/python -m tests.journeys.contract $(ARGS)
+
+screenshots: environment programs  ## look at the page of a box that works, and keep what docs/ shows of it
+	$(BIN)/python -m tests.screenshots $(ARGS)
+
 faults: environment programs  ## make each of twelve faults on a real box, and hold docs/OPERATING.md to what comes of it
 	EVERY_FAULT=1 $(BIN)/python -m pytest tests/faults/test_fail_open.py $(ARGS)
 
@@ -65,6 +71,7 @@ environment:
 
 programs:
 	@scripts/debian-programs
+	@scripts/axe-core
 
 static:
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ from addons.inline import find_trouble
 from addons.internals import MitmproxyChangedError
 from appliance.announce.standing import why_silent
 from appliance.assembly import (
+    USER_AGENT,
     make_blob_place,
     make_cache,
     make_crew,
@@ -41,6 +42,7 @@ from appliance.interfaces import read_gateways
 from appliance.listeners import PortUnavailableError
 from appliance.policy.askers import Askers
 from appliance.policy.blob_addresses import BlobPlace, choose_announced
+from appliance.prefetching import Prefetcher
 from appliance.private_files import SecretDamagedError
 from appliance.store.faults import StoreError
 from appliance.surroundings import Surroundings
@@ -95,6 +97,9 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         inline_trouble=engine.inline_trouble,
         doors=doors,
     )
+    prefetcher = await stack.enter_async_context(
+        Prefetcher(engine.cache, ground.store, USER_AGENT, now=time.time)
+    )
     audit = Audit(ground.store.root, now=time.time)
     stack.callback(audit.close)
     box = Box(
@@ -102,8 +107,9 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         engine,
         checkup,
         doors,
-        make_facts(ground, engine, checkup),
+        make_facts(ground, engine, checkup, prefetcher),
         Upkeep(ground.store, engine.cache.janitor, engine.cache.scrubber),
+        prefetcher,
         make_tokens(ground.store, ground.secret, time.time),
         audit,
         make_crew(

@@ -21,6 +21,9 @@ from appliance.protocol.reference import Reference, format_model_name, parse_mod
 from appliance.store.store import Store, open_store
 from appliance.upstream.builtin import BuiltinSource
 
+# What only a running box does (prefetching.py).
+OF_A_BOX = frozenset({"prefetch", "unprefetch", "pause", "resume"})
+
 
 class ModelNameError(Exception):
     """What was typed names no model."""
@@ -124,7 +127,7 @@ def perform(
     except BoxPuzzledError:
         raise
     except BoxNotRunningError:
-        if not state_dir.exists() or verb not in DEEDS:
+        if not state_dir.exists() or verb not in DEEDS.keys() - OF_A_BOX:
             raise
     with open_store(state_dir, mount_point=mount_point) as store:
         return asyncio.run(_perform_here(store, verb, wish))
