@@ -14,11 +14,14 @@ from tests.programs import program
     [
         ("curl", "--version"),
         ("dig", "-v"),
+        ("dnsmasq", "--version"),
         ("docker-registry", "--version"),
         ("faketime", "--version"),
+        ("named", "-V"),
         ("openssl", "version"),
         ("skopeo", "--version"),
         ("systemd-analyze", "--version"),
+        ("unbound", "-V"),
     ],
 )
 def test_a_program_starts(name: str, version_flag: str) -> None:

@@ -15,6 +15,7 @@ from appliance.cli import (
     ca,
     check,
     demo,
+    dns,
     doctor,
     evict,
     gc,
@@ -58,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
     verbs = (
         *(run, status, models, pin, rm, evict, gc, verify, scrub, learnt),
-        *(check, doctor, ca, token, blob_address, demo),
+        *(check, doctor, ca, token, dns, blob_address, demo),
     )
     for verb in verbs:
         verb.add_parser(subparsers)

@@ -1,12 +1,14 @@
 """`ollama-appliance blob-address`: what lets the newest Ollama fetch blobs here, line by line."""
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 
 from appliance.assembly import make_blob_place
 from appliance.blob_host import BlobHost
+from appliance.cli.recipes import describe_recipe, format_recipe
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.interfaces import read_gateways, read_interfaces
 from appliance.policy.blob_addresses import choose_announced
@@ -25,6 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="ADDRESS",
         help="the network's router, where this machine's own default route is another",
     )
+    parser.add_argument("--json", action="store_true", help="as a JSON array")
     parser.set_defaults(run=run)
 
 
@@ -43,7 +46,11 @@ def run(args: argparse.Namespace) -> int:
         return 1
     router = str(args.router or lan.router)
     lan = Lan(lan.box, router, lan.network, lan.interface)
-    print("\n".join(format_advice(config, lan, blob_host.recipes(lan))))
+    recipes = blob_host.recipes(lan)
+    if args.json:
+        print(json.dumps(list(map(describe_recipe, recipes)), indent=2))
+    else:
+        print("\n".join(format_advice(config, lan, recipes)))
     return 0
 
 
@@ -79,10 +86,7 @@ def format_advice(config: Config, lan: Lan, recipes: Iterable[Recipe]) -> Iterat
     yield "# plain http; the proxy; or an address, which takes the address on this box, its line in"
     yield "# appliance.conf, and one of the routes. Nothing is changed by printing this."
     for recipe in recipes:
-        yield from ("", f"# {recipe.title}", *recipe.lines)
-        if recipe.undo:
-            yield "# To undo it:"
-        yield from (f"#   {line}" for line in recipe.undo)
+        yield from ("", *format_recipe(recipe))
     if not lan.router:
         yield ""
         yield "# For DHCP: name the network's router, as in --router 192.168.1.1"

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from typing import Any
 
 from appliance.certs import AUTHORITY_FOLDER, AuthorityError, read_authority_pem
+from appliance.cli.reading import read_address
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.control import BoxNotRunningError, call_box
 from appliance.examination import Examined, Finding, examine
-from appliance.policy.addresses import parse_address
 from appliance.self_pull import SelfPull
 from appliance.upstream.builtin import BUILTIN
 
@@ -25,7 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser("doctor", help="try all that clients need; what to type if not")
     parser.add_argument(
-        "--address", type=_address, help="the box's address to dial; default: its first"
+        "--address", type=read_address, help="the box's address to dial; default: its first"
     )
     parser.add_argument("--json", action="store_true", help="as a JSON array")
     parser.set_defaults(run=run)
@@ -94,10 +94,3 @@ def _told(status: dict[str, Any]) -> list[Finding]:
 
 async def _examine(box: Examined) -> list[Finding]:
     return [finding async for finding in examine(box)]
-
-
-def _address(text: str) -> str:
-    try:
-        return str(parse_address(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no address") from error
