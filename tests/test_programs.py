@@ -17,11 +17,13 @@ from tests.programs import program
         ("dnsmasq", "--version"),
         ("docker-registry", "--version"),
         ("faketime", "--version"),
+        ("fish", "--version"),
         ("named", "-V"),
         ("openssl", "version"),
         ("skopeo", "--version"),
         ("systemd-analyze", "--version"),
         ("unbound", "-V"),
+        ("zsh", "--version"),
     ],
 )
 def test_a_program_starts(name: str, version_flag: str) -> None:
