@@ -8,6 +8,7 @@ from appliance import __version__
 from appliance.cli import (
     blob_address,
     ca,
+    cache,
     check,
     completion,
     demo,
@@ -18,9 +19,11 @@ from appliance.cli import (
     learnt,
     models,
     pin,
+    prefetch,
     rm,
     run,
     scrub,
+    stats,
     status,
     token,
     verify,
@@ -36,9 +39,9 @@ EXIT_CODES: Mapping[int, str] = {
 }
 
 GROUPS: Mapping[str, tuple[Verb, ...]] = {
-    "start and watch the box": (run, check, status, doctor, demo),
+    "start and watch the box": (run, check, status, stats, doctor, demo),
     "lead machines to it": (dns, ca, blob_address, learnt),
-    "keep models": (models, pin, rm, evict, gc, verify, scrub),
+    "keep models": (models, prefetch, pin, rm, evict, gc, cache, verify, scrub),
     "scripts, people and this shell": (token, completion, version),
 }
 

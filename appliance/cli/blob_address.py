@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from appliance.assembly import make_blob_place
 from appliance.blob_host import BlobHost
 from appliance.cli.recipes import describe_recipe, format_recipe
+from appliance.cli.showing import tell_fault
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.interfaces import read_gateways, read_interfaces
 from appliance.policy.blob_addresses import choose_announced
@@ -37,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config, read_environment())
         blob_host = make_blob_host(config)
     except (ConfigInvalidError, SecretDamagedError, SecretMissingError) as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
+        return tell_fault(fault)
     lan = blob_host.lan()
     if lan is None:
         told = "this machine is on no IPv4 network: set box.address to what clients dial"

@@ -12,6 +12,7 @@ from typing import Any
 from appliance.cli.blob_address import make_blob_host
 from appliance.cli.reading import read_address
 from appliance.cli.recipes import describe_recipe, format_recipe
+from appliance.cli.showing import tell_fault
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.interfaces import read_interfaces
 from appliance.policy.addresses import Addresses, choose_addresses
@@ -45,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config, read_environment())
         records = find_records(config, args.address)
     except (ConfigInvalidError, SecretDamagedError, SecretMissingError) as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
+        return tell_fault(fault)
     if not any(each.name == config.origin.name for each in records):
         print("ollama-appliance: this machine has no address to lead to", file=sys.stderr)
         print("  name it: ollama-appliance dns snippets --address 192.168.1.5", file=sys.stderr)

@@ -6,12 +6,12 @@ Exit status 0 where all of it works, else 1; each broken line says what to type.
 import argparse
 import asyncio
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
 from appliance.certs import AUTHORITY_FOLDER, AuthorityError, read_authority_pem
 from appliance.cli.reading import read_address
+from appliance.cli.showing import print_lines, tell_fault
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.control import BoxNotRunningError, call_box
 from appliance.examination import Examined, Finding, examine
@@ -38,14 +38,13 @@ def run(args: argparse.Namespace) -> int:
         status = call_box(config.state_dir, "status")
         ca_pem = read_authority_pem(config.state_dir / AUTHORITY_FOLDER).decode("ascii")
     except (AuthorityError, BoxNotRunningError, ConfigInvalidError) as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
+        return tell_fault(fault)
     found = asyncio.run(_examine(make_examined(config, status, ca_pem, args.address)))
     found += _told(status)
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
-        print("\n".join(map(format_finding, found)))
+        print_lines(line for each in found for line in format_finding(each).splitlines())
     return 0 if all(each.is_ok for each in found) else 1
 
 

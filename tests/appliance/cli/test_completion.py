@@ -41,7 +41,7 @@ def in_bash(script: Path, *words: str) -> list[str]:
 def test_bash_knows_verbs_their_actions_and_their_words(script: Path) -> None:
     verbs = [name for group in make_parser().verb_groups.values() for name in group]
     assert set(verbs) <= set(in_bash(script, "ollama-appliance", ""))
-    assert in_bash(script, "ollama-appliance", "sta") == ["status"]
+    assert in_bash(script, "ollama-appliance", "statu") == ["status"]
     assert "--dry-run" in in_bash(script, "ollama-appliance", "evict", "--d")
     assert in_bash(script, "ollama-appliance", "dns", "snippets", "unb") == ["unbound"]
 
@@ -53,7 +53,7 @@ def test_fish_knows_them_too(script: Path, tmp_path: Path, monkeypatch: pytest.M
     def ask(line: str) -> list[str]:
         return typed(program("fish"), "--no-config", "-c", f"source {script}; complete -C '{line}'")
 
-    assert ask("ollama-appliance sta") == ["status"]
+    assert ask("ollama-appliance statu") == ["status"]
     assert ask("ollama-appliance dns snippets unb") == ["unbound"]
 
 
