@@ -17,6 +17,7 @@ from appliance.cli import (
     evict,
     gc,
     learnt,
+    logs,
     models,
     pin,
     prefetch,
@@ -25,6 +26,7 @@ from appliance.cli import (
     scrub,
     stats,
     status,
+    support_bundle,
     token,
     verify,
     version,
@@ -39,7 +41,7 @@ EXIT_CODES: Mapping[int, str] = {
 }
 
 GROUPS: Mapping[str, tuple[Verb, ...]] = {
-    "start and watch the box": (run, check, status, stats, doctor, demo),
+    "start and watch the box": (run, check, status, stats, doctor, logs, support_bundle, demo),
     "lead machines to it": (dns, ca, blob_address, learnt),
     "keep models": (models, prefetch, pin, rm, evict, gc, cache, verify, scrub),
     "scripts, people and this shell": (token, completion, version),

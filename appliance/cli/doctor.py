@@ -34,13 +34,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Examine the box that runs with this configuration."""
     try:
-        config = load_config(args.config, read_environment())
-        status = call_box(config.state_dir, "status")
-        ca_pem = read_authority_pem(config.state_dir / AUTHORITY_FOLDER).decode("ascii")
+        found = examine_box(load_config(args.config, read_environment()), args.address)
     except (AuthorityError, BoxNotRunningError, ConfigInvalidError) as fault:
         return tell_fault(fault)
-    found = asyncio.run(_examine(make_examined(config, status, ca_pem, args.address)))
-    found += _told(status)
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
@@ -48,7 +44,20 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(each.is_ok for each in found) else 1
 
 
-def make_examined(config: Config, status: dict[str, Any], ca_pem: str, address: str) -> Examined:
+def examine_box(config: Config, address: str | None = None) -> list[Finding]:
+    """All that is found at `address`, or where the box says that it is; and what it tells itself.
+
+    Raises AuthorityError, BoxNotRunningError.
+    """
+    status = call_box(config.state_dir, "status")
+    ca_pem = read_authority_pem(config.state_dir / AUTHORITY_FOLDER).decode("ascii")
+    examined = make_examined(config, status, ca_pem, address)
+    return asyncio.run(_examine(examined)) + _told(status)
+
+
+def make_examined(
+    config: Config, status: dict[str, Any], ca_pem: str, address: str | None
+) -> Examined:
     """The box as its status says that it listens; `address` goes before its own."""
     own = tuple(status["addresses"]) or ("127.0.0.1",)
     dialled = address or own[0]

@@ -11,3 +11,13 @@ def read_address(text: str) -> str:
         return str(parse_address(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text} is no address") from error
+
+
+def read_count(text: str) -> int:
+    """A number of things, zero or more. Raises ArgumentTypeError, as argparse wants it."""
+    if not (text.isascii() and text.isdecimal() and len(text) < COUNT_DIGITS_MAX):
+        raise argparse.ArgumentTypeError(f"{text} is no number of lines")
+    return int(text)
+
+
+COUNT_DIGITS_MAX = 10  # Billions; more is a slip, and `int` would refuse thousands of digits.

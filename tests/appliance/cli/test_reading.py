@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from appliance.cli.reading import read_address
+from appliance.cli.reading import read_address, read_count
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,11 @@ def test_an_address_is_read_however_it_is_spelt(text: str, address: str) -> None
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is no address"):
         read_address(text)
+
+
+def test_a_count_is_a_number_and_nothing_else() -> None:
+    assert read_count("0") == 0
+    assert read_count("5000") == 5000
+    for text in ("", "-1", "1.5", "\u0661", "9" * 5000):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no number"):
+            read_count(text)

@@ -12,7 +12,10 @@ from tests.programs import HOUSE
 
 PAGE = (HOUSE / "docs/CLI.md").read_text("utf-8")
 # Files of the room that are no verbs.
-OTHERS = {"grouping", "reading", "recipes", "reference", "showing", "watching", "wishes"}
+OTHERS = {
+    *("exhibits", "grouping", "journal", "reading", "recipes", "reference", "showing", "watching"),
+    "wishes",
+}
 
 
 def parsers(
