@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from appliance.cli import EXIT_CODES, make_parser
 from appliance.cli.grouping import GroupedParser
+from appliance.config.sources import ALIASES, FILE_VARIABLE, VARIABLE_PREFIX, variable_name
 
 _HEAD = """\
 # Command line
@@ -30,12 +31,25 @@ def format_cli(parser: GroupedParser) -> str:
     """The whole page."""
     lines = [f"| {code} | {what} |" for code, what in EXIT_CODES.items()]
     lines += ["", *_format_options(parser, "For every verb, before its name:")]
+    lines += ["", *_format_variables()]
     explained = dict(parser.explain_verbs())
     for title, names in parser.verb_groups.items():
         lines += ["", f"## {title[:1].upper()}{title[1:]}"]
         for name in names:
             lines += _format_verb(parser.find_verb(name), name, explained[name])
     return _HEAD + "\n".join(lines) + "\n"
+
+
+def _format_variables() -> Iterator[str]:
+    yield from ("| variable | what |", "| --- | --- |")
+    yield f"| `{FILE_VARIABLE}` | the same as `--config` |"
+    yield f"| `{VARIABLE_PREFIX}…` | any setting: see appliance.conf |"
+    for alias, (section, key) in ALIASES.items():
+        own = variable_name(section, key)
+        what = f"`{section}.{key}`, as ollama-lancache called it; `{own}` goes before"
+        yield f"| `{alias}` | {what} |"
+    what = "not read: it is the store of an Ollama; the box's own is `box.state_dir`"
+    yield f"| `OLLAMA_MODELS` | {what} |"
 
 
 def _format_verb(parser: argparse.ArgumentParser, name: str, what: str) -> Iterator[str]:
