@@ -25,6 +25,8 @@ class Place:
     folder: Path
     port: int
     upstream: tuple[str, int]
+    options: tuple[str, ...] = ("dnssec-validation no;",)
+    """For named, what else stands in its options."""
 
 
 def _dnsmasq(place: Place, lines: tuple[str, ...]) -> list[str]:
@@ -70,11 +72,11 @@ def _named(place: Place, lines: tuple[str, ...]) -> list[str]:
         (
             "options {", f'directory "{place.folder}";', "pid-file none;", "session-keyfile none;",
             f"listen-on port {place.port} {{ {LOOPBACK}; }};", "listen-on-v6 { none; };",
-            f"forwarders {{ {address} port {port}; }};", "forward only;", "dnssec-validation no;",
-            "};", "controls { };", f'include "{ours}";',
+            f"forwarders {{ {address} port {port}; }};", "forward only;",
+            *place.options, "};", "controls { };", f'include "{ours}";',
         ),
     )  # fmt: skip
-    return ["-f", "-c", str(file)]
+    return ["-g", "-c", str(file)]
 
 
 SERVERS: Mapping[str, Callable[[Place, tuple[str, ...]], list[str]]] = {
@@ -84,13 +86,21 @@ SERVERS: Mapping[str, Callable[[Place, tuple[str, ...]], list[str]]] = {
 }
 
 
+# Named answers for its own zones with failures until they are loaded.
+SAID_WHEN_READY = {"named": " running\n"}
+
+
 @asynccontextmanager
 async def running(
-    name: str, folder: Path, upstream: tuple[str, int], lines: Iterable[str] = ()
+    name: str,
+    folder: Path,
+    upstream: tuple[str, int],
+    lines: Iterable[str] = (),
+    options: tuple[str, ...] = Place.options,
 ) -> AsyncIterator[tuple[str, int]]:
     """Run the server; where it listens, once it answers."""
-    place = Place(folder, choose_port(), upstream)
-    options = SERVERS[name](place, tuple(lines))
+    place = Place(folder, choose_port(), upstream, options)
+    words = SERVERS[name](place, tuple(lines))
     if (script := folder / "typed.sh").exists():
         typing = await asyncio.create_subprocess_exec(
             "sh", str(script), stdout=asyncio.subprocess.DEVNULL
@@ -98,10 +108,10 @@ async def running(
         assert await typing.wait() == 0
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            str(program(name)), *options, stdout=log, stderr=log
+            str(program(name)), *words, stdout=log, stderr=log
         )
         try:
-            await _answered((LOOPBACK, place.port), process, folder / "log")
+            await _ready(name, (LOOPBACK, place.port), process, folder / "log")
             yield LOOPBACK, place.port
         finally:
             if process.returncode is None:
@@ -109,18 +119,23 @@ async def running(
             await process.wait()
 
 
-async def _answered(at: tuple[str, int], process: asyncio.subprocess.Process, log: Path) -> None:
-    """Return once the server answers anything at all; fail with its log where it ended."""
+async def _ready(
+    name: str, at: tuple[str, int], process: asyncio.subprocess.Process, log: Path
+) -> None:
+    """Return once it answers and has said that it is ready; fail with its log where it ended."""
     async with asyncio.timeout(READY_SECONDS):
-        while True:
+        while not (SAID_WHEN_READY.get(name, "") in _read(log) and await _answers(at)):
             assert process.returncode is None, _read(log)
-            try:
-                async with asyncio.timeout(0.5):
-                    await by_udp(at, packet("www.example"))
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                return
+            await asyncio.sleep(0.02)
+
+
+async def _answers(at: tuple[str, int]) -> bool:
+    try:
+        async with asyncio.timeout(0.5):
+            await by_udp(at, packet("www.example"))
+    except OSError:
+        return False
+    return True
 
 
 def _read(file: Path) -> str:
