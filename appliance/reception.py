@@ -109,6 +109,8 @@ def _describe_status(box: Box) -> dict[str, Any]:
         },
         "addresses": list(facts.addresses()),
         "dns": [list(each) for each in responder.listening] if responder else [],
+        "is_client_led_here": responder is not None and responder.answered_at is not None,
+        "is_blob_host_wanted": box.engine.blob_host.is_needed(),
         "tls_port": facts.tls_port,
         "proxy_port": facts.proxy_port,
         "web_ports": [listener.port for listener in box.ground.web],

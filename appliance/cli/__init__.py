@@ -24,6 +24,7 @@ from appliance.cli import (
     rm,
     run,
     scrub,
+    setup,
     stats,
     status,
     support_bundle,
@@ -41,7 +42,17 @@ EXIT_CODES: Mapping[int, str] = {
 }
 
 GROUPS: Mapping[str, tuple[Verb, ...]] = {
-    "start and watch the box": (run, check, status, stats, doctor, logs, support_bundle, demo),
+    "start and watch the box": (
+        run,
+        setup,
+        check,
+        status,
+        stats,
+        doctor,
+        logs,
+        support_bundle,
+        demo,
+    ),
     "lead machines to it": (dns, ca, blob_address, learnt),
     "keep models": (models, prefetch, pin, rm, evict, gc, cache, verify, scrub),
     "scripts, people and this shell": (token, completion, version),

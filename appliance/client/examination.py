@@ -16,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 
+from appliance.certs import parse_authority
 from appliance.client.machine import (
     Naming,
     OllamaServer,
@@ -30,13 +31,14 @@ from appliance.examination import Finding, broken, well
 from appliance.logs import redact
 from appliance.policy.addresses import DNS_PORT
 from appliance.policy.proxies import Proxies, is_excluded, leads_to_box, read_proxies
-from appliance.policy.symptoms import Place, Symptom, advise, name_symptom, place_server
+from appliance.policy.symptoms import SNIPPETS, Place, Symptom, advise, name_symptom, place_server
 from appliance.protocol.fields import format_authority
 from appliance.upstream.exchange import Server
 from appliance.upstream.questions import ask_all, ask_reply
 
 FETCH_SECONDS = 5.0
 DOCUMENT_SIZE_BYTES_MAX = 64 * 1024  # Of a CA or a few facts; whoever answers may be anybody.
+_ADDRESS_TYPES = ("A", "AAAA")
 _RESTART = "restart it: systemctl restart ollama, or docker restart CONTAINER"
 
 
@@ -69,8 +71,10 @@ class _Found:
     """What the box told of itself; `ring` rings its https, trusting its CA alone."""
 
     name: str
+    blob_hosts: tuple[str, ...]
     own: frozenset[str]
     ca_pem: str
+    fingerprint: str
     ring: Ring
 
 
@@ -110,7 +114,9 @@ async def _meet(box: Sought) -> _Found:
         pem = (await _fetch(session, f"{box.url}/ca.pem")).decode("ascii", "replace")
     name = str(info["registry"]).lower()
     own = frozenset({box.address, *map(str, info["server_ips"])})
-    return _Found(name, own, pem, tls_ringer(name, pem))
+    authority = parse_authority(pem.encode())
+    others = tuple(each for each in authority.names if each != name)
+    return _Found(name, others, own, pem, authority.fingerprint, tls_ringer(name, pem))
 
 
 async def _fetch(session: aiohttp.ClientSession, url: str) -> bytes:
@@ -124,7 +130,7 @@ async def _examine_https(box: Sought, found: _Found) -> Finding:
     at = format_authority(box.address, box.tls_port, default_port=0)
     trouble, _ = await rung(Door("https", "", ((box.address, box.tls_port),), found.ring))
     if not trouble:
-        return well("https", f"{at} has the certificate of {found.name}, of the box's own CA")
+        return well("https", f"{at} is {found.name}, by the CA SHA256:{found.fingerprint}")
     hint = f"let TCP {box.tls_port} pass to it; is this machine's clock right?"
     return broken("https", trouble, hint)
 
@@ -141,9 +147,12 @@ async def _examine_names(box: Sought, found: _Found, here: Here) -> AsyncIterato
         where = ", ".join(direct.records)
         hint = "on the box: ollama-appliance status"
         yield broken("dns of the box", f"{at} leads to {where}: it is unwell, or told so", hint)
-    naming = read_naming(here.root)
+    naming, blobs = read_naming(here.root), await _find_blob_host(box, found)
     for server in dict.fromkeys((*naming.servers, *naming.behind_stub)):
-        yield await _examine_server(server, here.dial(server), naming, box, found)
+        finding = await _examine_server(server, here.dial(server), naming, box, found)
+        yield finding
+        if finding.is_ok and blobs is not None:
+            yield await _examine_blob_host(server, here.dial(server), *blobs)
     if local := _describe_encrypting(found.name, naming, here):
         yield local
     yield await _examine_system(box, found, here)
@@ -164,6 +173,29 @@ async def _examine_server(
     if len(naming.servers) > 1 and address in naming.servers:
         detail += f"; it is one of {len(naming.servers)}, and any of them may be asked"
     return broken(what, detail, advise(symptom, place, address, box.address, found.name))
+
+
+async def _find_blob_host(box: Sought, found: _Found) -> tuple[str, Server] | None:
+    """The blob host's name and who knows its addresses; None where it has none to be known."""
+    place = (box.address, box.dns_port)
+    for name in found.blob_hosts:
+        for rtype in _ADDRESS_TYPES:
+            if (await ask_reply(place, name, rtype)).records:
+                return name, place
+    return None
+
+
+async def _examine_blob_host(server: str, at: Server, name: str, knowing: Server) -> Finding:
+    """Whether a server that leads to the box says of the blob host what the box itself does."""
+    what = f"dns {server}: {name}"
+    for rtype in _ADDRESS_TYPES:
+        theirs, ours = await ask_reply(at, name, rtype), await ask_reply(knowing, name, rtype)
+        if set(theirs.records) != set(ours.records):
+            told = ", ".join(theirs.records) or "nothing"
+            detail = f"answers {told} for {rtype}: the newest Ollama fetches its blobs there"
+            hint = f"there, answer {', '.join(ours.records) or 'nothing'}: {SNIPPETS}"
+            return broken(what, detail, hint)
+    return well(what, "the same as the box says")
 
 
 def _describe_encrypting(name: str, naming: Naming, here: Here) -> Finding | None:

@@ -14,7 +14,7 @@ from appliance.policy.addresses import is_public, parse_address
 NOERROR = "NOERROR"
 SILENT = "SILENT"  # No answer at all, in the place of a response code.
 
-_SNIPPETS = "its own lines: ollama-appliance dns snippets, or the box's page"
+SNIPPETS = "its own lines: ollama-appliance dns snippets, or the box's page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def advise(symptom: Symptom, place: Place, server: str, box: str, name: str) -> 
             f"systemd-resolved: DNSSEC=no in /etc/systemd/resolved.conf"
         )
     if symptom in (Symptom.PAST_BY_AAAA, Symptom.PAST_BY_HTTPS):
-        return f"there, answer nothing but the box's own records: {_SNIPPETS}"
+        return f"there, answer nothing but the box's own records: {SNIPPETS}"
     if symptom in (Symptom.SILENT, Symptom.FAILING):
         return f"is it up? else take {server} out of what this machine is given"
     return _advise_by_place(place, server, box)
@@ -138,10 +138,10 @@ def _advise_by_place(place: Place, server: str, box: str) -> str:
     if place is Place.STUB:
         return f"it asks what the network gave it: resolvectl status; or: resolvectl dns LINK {box}"
     if place is Place.LOCAL:
-        return f"have it answer as the box does: {_SNIPPETS}; or, here: install.sh --hosts"
+        return f"have it answer as the box does: {SNIPPETS}; or, here: install.sh --hosts"
     if place is Place.OVER_6:
         return (
             f"the router hands out {server} by RDNSS or DHCPv6: have it hand out no DNS server by "
-            f"IPv6, or the box's; or have that one answer as the box does: {_SNIPPETS}"
+            f"IPv6, or the box's; or have that one answer as the box does: {SNIPPETS}"
         )
-    return f"hand out {box} in its place (DHCP option 6), or have it answer so: {_SNIPPETS}"
+    return f"hand out {box} in its place (DHCP option 6), or have it answer so: {SNIPPETS}"

@@ -158,6 +158,21 @@ async def test_dns_that_is_carried_past_the_network_is_named_where_it_may_be(
         assert "dns over https" not in await other.examine(box)
 
 
+async def test_a_server_that_forgets_the_blob_host_is_told(tmp_path: Path) -> None:
+    blobs = "ollama-blobs.home.arpa"
+    settings = {"BLOBS_ADDRESS": "203.0.113.10", "BLOBS_PUBLISHED": "true"}
+    knows = zone(f"{NAME} 30 A {LOOPBACK}\n{blobs} 30 A 203.0.113.10\n{WORLD}")
+    # Of a box on loopback only its DNS knows the address; nothing is fetched there.
+    async with running_box(make_config(tmp_path / "state", BOX_LISTEN="", **settings)) as box:
+        servers = {"192.168.1.1": LEADS_HERE, "192.168.1.2": knows, "9.9.9.9": LEADS_PAST}
+        client = Client(tmp_path / "client", servers)
+        found = await client.examine(box)
+    assert f"dns 9.9.9.9: {blobs}" not in found
+    assert found[f"dns 192.168.1.2: {blobs}"].is_ok
+    assert "answers nothing for A" in troubles(found)[f"dns 192.168.1.1: {blobs}"]
+    assert "there, answer 203.0.113.10" in found[f"dns 192.168.1.1: {blobs}"].hint
+
+
 async def test_a_line_of_the_hosts_file_is_shown_for_good_and_for_bad(tmp_path: Path) -> None:
     async with open_box(tmp_path) as box:
         client = Client(tmp_path / "client")
