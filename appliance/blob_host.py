@@ -67,6 +67,10 @@ class BlobHost:
             is_announcing=bool(self.place.announced) and not self.announcing(),
         )
 
+    def is_anybody_led_here(self) -> bool:
+        """Whether our DNS led somebody to this box within the last hour."""
+        return self.askers.are_there(self.clock())
+
     def check(self) -> Check:
         """Who can fetch blobs at the blob host, as a line for people; what is amiss, if it is."""
         missing = self._missing()
@@ -77,7 +81,7 @@ class BlobHost:
         if not found:
             what = f"after https {newest} can fetch no blob here, and go past the box"
             return Check(is_ok=True, detail=f"{what}; ways to change that: {LINES_VERB}")
-        if not (self.askers.are_there(self.clock()) or self.place.is_published):
+        if not (self.is_anybody_led_here() or self.place.is_published):
             told = f"nobody is sent to {_join(found)}: nobody asked this box's DNS in the last hour"
             return Check(is_ok=True, detail=f"{told}, nor is blobs.published set")
         if found.v4 or self.place.announced in found.v6:

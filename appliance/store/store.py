@@ -395,6 +395,6 @@ class Store:
             sum(1 for _ in layout.quarantine.iterdir()),
         )
 
-    def verify(self) -> VerifyReport:
+    def verify(self, note_read: Callable[[int], None] = lambda _: None) -> VerifyReport:
         """Read everything and tell what is wrong with it. Blocks for as long as that takes."""
-        return verify(self._premises)
+        return verify(self._premises, note_read)
