@@ -84,6 +84,7 @@ class Live:
                 "fetched_now": f"{format_size(newest.fetched)}/s",
                 "models": str(self._model_count),
                 "held": format_size(self._stats["total_blob_size_bytes"]),
+                "quota": format_size(self._stats["quota_bytes"]),
                 "free": format_size(self._stats["free_bytes"]),
             },
             "paused": self._facts.cache.background.is_paused,
