@@ -9,8 +9,9 @@ import datetime
 import json
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from appliance.cache.speeds import Speed
@@ -23,6 +24,7 @@ from appliance.web.sizes import format_left, format_percent, format_size
 from appliance.web.stats import describe_counts
 from appliance.web.views import Views
 
+RECENT_SHOWN_MAX = 8  # A classroom's fill a screen, and hide what goes on; `/api/sessions` has all.
 READ_SECONDS = 5.0  # Between two looks into the store: as often as counts are saved.
 SOURCES = {
     "cache": "from the cache",
@@ -84,13 +86,14 @@ class Live:
                 "fetched_now": f"{format_size(newest.fetched)}/s",
                 "models": str(self._model_count),
                 "held": format_size(self._stats["total_blob_size_bytes"]),
+                "quota": format_size(self._stats["quota_bytes"]),
                 "free": format_size(self._stats["free_bytes"]),
             },
             "paused": self._facts.cache.background.is_paused,
             "prefetches": self.show_prefetches(),
             "trace": asdict(draw_speeds(speeds)),
             "sessions": [show_session(each) for each in sessions["active_sessions"]],
-            "recent": [show_session(each) for each in reversed(sessions["recent_sessions"])],
+            "recent": [show_session(each) for each in _newest(sessions["recent_sessions"])],
             "revision": self._revision,
         }
 
@@ -134,6 +137,11 @@ class Live:
             name: counts[name]
             for name in ("served_bytes", "fetched_bytes", "saved_bytes", "byte_hit_ratio")
         }
+
+
+def _newest(sessions: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Of those that are over, oldest first, the ones that are shown."""
+    return islice(reversed(sessions), RECENT_SHOWN_MAX)
 
 
 def describe_checks(checks: Mapping[str, Check]) -> list[dict[str, Any]]:

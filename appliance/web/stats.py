@@ -5,6 +5,7 @@ from typing import Any
 from appliance.cache.accounts import Accounts
 from appliance.cache.scrub import Progress
 from appliance.cache.tally import Count
+from appliance.policy.eviction import Budget
 from appliance.store.models import ModelRow
 from appliance.store.store import StoreStats
 from appliance.web.models import format_instant
@@ -18,6 +19,7 @@ def describe_stats(
     models: list[ModelRow],
     progress: Progress,
     *,
+    budget: Budget,
     directory: str,
     now: float,
 ) -> dict[str, Any]:
@@ -33,6 +35,8 @@ def describe_stats(
         "pending_blob_count": stats.pending_count,
         "pending_held_bytes": stats.pending_held_bytes,
         "free_bytes": stats.free_bytes,
+        "quota_bytes": budget.max_size_bytes,
+        "min_free_bytes": budget.min_free_bytes,
         "quarantined_count": stats.quarantined_count,
         "scrub": describe_scrub(progress),
         "dedup_ratio": ratio(listed_bytes, stats.blob_size_bytes),
@@ -75,6 +79,8 @@ def describe_counts(counts: dict[str, int]) -> dict[str, Any]:
         "mismatches": counts.get(Count.MISMATCHES, 0),
         "uncached": counts.get(Count.UNCACHED, 0),
         "deferred": counts.get(Count.DEFERRED, 0),
+        "evictions": counts.get(Count.EVICTIONS, 0),
+        "evicted_bytes": counts.get(Count.EVICTED_BYTES, 0),
         "scrubbed_bytes": counts.get(Count.SCRUBBED_BYTES, 0),
         "damaged": counts.get(Count.DAMAGED, 0),
         "mended": counts.get(Count.MENDED, 0),

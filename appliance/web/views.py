@@ -98,6 +98,7 @@ class Views:
             self._books.accounts(),
             self._books.models(),
             self._facts.cache.scrubber.progress(),
+            budget=self._facts.cache.janitor.budget(),
             directory=self._facts.state_dir,
             now=self._facts.now(),
         )

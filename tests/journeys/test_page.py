@@ -17,6 +17,7 @@ from tests.programs import program
 HERE = "MAP registry.ollama.ai 127.0.0.1"
 MODEL_BYTES = 20_000_000
 LINE_BYTES_PER_SECOND = 5_000_000  # So that a pull lasts for some of the page's seconds.
+SECTIONS = "[...document.querySelectorAll('main > section h2')].map((each) => each.id)"
 PASSWORD = "only of this test"
 
 pytestmark = [
@@ -54,6 +55,7 @@ async def test_a_pull_is_seen_while_it_happens_and_the_model_comes_to_the_list(
     tab: Tab, stage: Stage
 ) -> None:
     assert "Nobody pulls at the moment." in await text(tab)
+    assert (await tab.evaluate(SECTIONS))[:2] == ["state", "connect"]  # On a new box.
     client: Client = stage.client("client")
     pulling = asyncio.create_task(asyncio.to_thread(client.pull, "tiny:1b"))
     await tab.until("document.querySelector('#pulls progress')?.value > 0")
@@ -61,10 +63,12 @@ async def test_a_pull_is_seen_while_it_happens_and_the_model_comes_to_the_list(
     assert "tiny:1b to 127.0.0.1" in seen
     assert "from the Internet" in seen
     assert "Nobody pulls" not in seen
+    await tab.until("document.querySelector('path[data-trace=fetched]').getAttribute('d')")
     assert (await pulling).sha256_ok
     await tab.until("!document.querySelector('#pulls li')")
     await tab.until("document.querySelector('#recent output').textContent === 'done'")
     await tab.until("document.querySelector('#held').innerText.includes('all of it')")
+    assert await tab.evaluate(SECTIONS) == ["state", "saved", "now", "models", "connect", "check"]
     assert "20.0 MB" in await tab.evaluate("document.querySelector('.small').innerText")
     assert tab.complaints == []
 

@@ -49,6 +49,14 @@
     }
   }
 
+  // A new box shows first how to connect; once it holds something, that is what people come for.
+  function grow() {
+    const main = document.querySelector("main.new"), connect = byId("connect").closest("section");
+    if (!main || connect.contains(document.activeElement)) return;
+    main.classList.remove("new");
+    main.insertBefore(connect, byId("check").closest("section"));
+  }
+
   function showBackground(state) {
     const shown = byId("background").dataset;
     if (shown.paused !== String(state.paused) || shown.count !== String(state.prefetches.length)) return refresh();
@@ -77,6 +85,7 @@
     document.title = state.sessions.length ? `(${state.sessions.length}) Ollama LAN Appliance` : "Ollama LAN Appliance";
     showChecks(state.checks);
     showBackground(state);
+    if (state.shown.models !== "0") grow();
     if (revision !== null && (revision !== state.revision || Date.now() - refreshedAt > 60000)) refresh();
     revision ??= state.revision;
   }

@@ -48,6 +48,17 @@ async def test_the_last_minutes_are_drawn_as_they_were(door: Door) -> None:
     assert (told["shown"]["served_now"], told["shown"]["fetched_now"]) == ("3.0 MB/s", "0 bytes/s")
 
 
+async def test_of_the_pulls_that_are_over_the_newest_are_told(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = Views(door.facts)
+    over = [{**TOLD, "id": number, "state": "done"} for number in range(20)]
+    told = {"active_sessions": [], "recent_sessions": over}
+    monkeypatch.setattr(views, "describe_sessions", lambda: told)
+    recent = (await Live(door.facts, views).describe())["recent"]
+    assert [each["id"] for each in recent] == [19, 18, 17, 16, 15, 14, 13, 12]
+
+
 async def test_the_revision_is_that_of_what_is_held(door: Door) -> None:
     before = (await Live(door.facts, Views(door.facts)).describe())["revision"]
     door.shop.keep("tiny", b"layer")

@@ -76,9 +76,9 @@ STATES = {
     "degraded": State(failed=("disk", "ca")),
     "unhealthy": State(failed=("dns", "proxy")),
     "no blob address": State(failed=("blobs",), facts={"recipes": lambda: (RECIPE,)}),
-    "an admin's": State(prepare=plans, role=Role.ADMIN, target="/?done=pause"),
     "deleting": State(role=Role.ADMIN, target="/?delete=qwen3:4b"),
     "refused": State(target="/?trouble=password"),
+    "an admin's": State(prepare=plans, role=Role.ADMIN, target="/?done=pause"),
 }
 
 
