@@ -104,6 +104,16 @@ def choose_source(
     return source_for
 
 
+def read_budget(config: Config, root: Path) -> Budget:
+    """What the store at `root` may use of the file system that it is on."""
+    file_system = os.statvfs(root)
+    total_bytes = file_system.f_blocks * file_system.f_frsize
+    return Budget(
+        min_free_bytes=config.cache.min_free.bytes_of(total_bytes),
+        max_size_bytes=config.cache.max_size.bytes_of(total_bytes),
+    )
+
+
 def make_cache(
     config: Config,
     store: Store,
@@ -112,21 +122,12 @@ def make_cache(
     now: Callable[[], float],
 ) -> Cache:
     """The cache in front of it; the caller enters it."""
-
-    def budget() -> Budget:
-        file_system = os.statvfs(store.root)
-        total_bytes = file_system.f_blocks * file_system.f_frsize
-        return Budget(
-            min_free_bytes=config.cache.min_free.bytes_of(total_bytes),
-            max_size_bytes=config.cache.max_size.bytes_of(total_bytes),
-        )
-
     return Cache(
         store,
         choose_source(config, origin, builtin),
         now=now,
         fresh_seconds=config.cache.fresh_seconds,
-        budget=budget,
+        budget=lambda: read_budget(config, store.root),
         uncounted=Uncounted(BUILTIN.repository, builtin.digests),
         connections=config.origin.connections,
         client_days=config.access.client_days if config.access.record_clients else 0,

@@ -43,7 +43,7 @@ def list_exhibits(config: Config) -> Iterator[tuple[str, Gather]]:
     yield "versions.txt", lambda: "\n".join(_tell_versions())
     yield "settings.json", lambda: _as_json(describe_config(config))
     yield "status.json", lambda: _as_json(call_box(state_dir, "status"))
-    yield "stats.json", lambda: _as_json(read_stats(state_dir))
+    yield "stats.json", lambda: _as_json(read_stats(config))
     yield "models.json", lambda: _as_json(call_box(state_dir, "models"))
     yield "learnt.json", lambda: _as_json(call_box(state_dir, "learnt"))
     yield "ca.txt", lambda: "\n".join(_tell_authority(state_dir / AUTHORITY_FOLDER))

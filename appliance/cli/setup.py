@@ -43,7 +43,7 @@ def find_standing(config: Config) -> Standing:
     """Look at the settings and at the box, if it runs."""
     try:
         status: dict[str, Any] = call_box(config.state_dir, "status")
-        stats = read_stats(config.state_dir)
+        stats = read_stats(config)
     except BoxNotRunningError:
         status, stats = {}, {}
     served_bytes = stats.get("served_bytes", 0)

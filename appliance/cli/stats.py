@@ -5,16 +5,16 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 
+from appliance.assembly import read_budget
 from appliance.cache.accounts import Bookkeeper, Uncounted
 from appliance.cli.showing import make_console, print_lines, tell_fault
 from appliance.cli.wishes import FAULTS, add_json
-from appliance.config import load_config, read_environment
+from appliance.config import Config, load_config, read_environment
 from appliance.control import BoxNotRunningError, BoxPuzzledError, ask_box
 from appliance.store.store import open_store
 from appliance.upkeep import make_scrubber
@@ -35,8 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Tell it, of a running box or of a stopped one."""
     try:
-        state_dir = load_config(args.config, read_environment()).state_dir
-        stats = read_stats(state_dir)
+        stats = read_stats(load_config(args.config, read_environment()))
     except FAULTS as fault:
         return tell_fault(fault)
     if args.json:
@@ -48,21 +47,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_stats(state_dir: Path) -> dict[str, Any]:
+def read_stats(config: Config) -> dict[str, Any]:
     """What `/cache/stats` says; with no box running, from its store. Raises what FAULTS lists."""
     try:
-        stats: dict[str, Any] = asyncio.run(ask_box(state_dir, "stats"))
+        stats: dict[str, Any] = asyncio.run(ask_box(config.state_dir, "stats"))
     except BoxPuzzledError:
         raise
     except BoxNotRunningError:
-        if not state_dir.exists():
+        if not config.state_dir.exists():
             raise
-        return _read_stored(state_dir)
+        return _read_stored(config)
     return stats
 
 
-def _read_stored(state_dir: Path) -> dict[str, Any]:
-    with open_store(state_dir) as store:
+def _read_stored(config: Config) -> dict[str, Any]:
+    with open_store(config.state_dir, mount_point=config.box.mount_point) as store:
         own = Uncounted(BUILTIN.repository, tuple(BuiltinSource().digests))
         books = Bookkeeper(store, own, now=time.time)
         return describe_stats(
@@ -70,6 +69,7 @@ def _read_stored(state_dir: Path) -> dict[str, Any]:
             books.accounts(),
             books.models(),
             make_scrubber(store).progress(),
+            budget=read_budget(config, store.root),
             directory=str(store.root),
             now=time.time(),
         )
