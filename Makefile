@@ -3,8 +3,9 @@
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak bench test fuzz check format slow contract screenshots faults crash lock clean environment programs tests static
+.PHONY: help run demo soak bench test fuzz check format slow contract screenshots faults mutants crash lock clean environment programs tests static
 ARGS ?=
+JOBS ?= 2
 ONLY ?=
 BIN := .venv/bin
 
@@ -20,7 +21,7 @@ demo:  ## pull a model through the box from a scripted origin, measured: cold by
 	@scripts/bootstrap
 	@exec $(BIN)/ollama-appliance demo $(ARGS)
 
-soak:  ## ten minutes of fifty clients, a failing origin, kills and evictions; ARGS="--minutes 2 --seed 7 --json"
+soak:  ## ten minutes of sixty clients, a failing origin, kills and evictions; ARGS="--minutes 2 --seed 7 --json"
 	@scripts/bootstrap
 	@exec $(BIN)/python -m tests.soak $(ARGS)
 
@@ -28,7 +29,7 @@ bench: environment  ## measure the box beside nginx, dnsmasq and curl; docs/PERF
 	@scripts/debian-programs --bench
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-test: environment programs tests  ## run the tests
+test: environment programs tests  ## run the tests, JOBS (2) at a time
 
 fuzz: environment  ## fuzz what parses bytes from outside: by hypothesis, then by atheris where that is installed
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest --timeout 0 tests/fuzz
@@ -49,8 +50,11 @@ contract: environment  ## ask a real box's API for all that its description allo
 screenshots: environment programs  ## look at the page of a box that works, and keep what docs/ shows of it
 	$(BIN)/python -m tests.screenshots $(ARGS)
 
-faults: environment programs  ## make each of eleven faults on a real box, and hold docs/OPERATING.md to what comes of it
+faults: environment programs  ## make each of twelve faults on a real box, and hold docs/OPERATING.md to what comes of it
 	EVERY_FAULT=1 $(BIN)/python -m pytest tests/faults/test_fail_open.py $(ARGS)
+
+mutants: environment programs  ## break each promise in one line, in a copy, and see a test notice; ARGS='S2 A1'
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 crash: environment  ## kill the real box at random steps and moments, hundreds of times; ARGS='--lives 50 --seed 7'
 	$(BIN)/python -m tests.faults.crash $(ARGS)
@@ -76,4 +80,4 @@ static:
 	$(BIN)/lint-imports --no-logo
 
 tests:
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)

@@ -11,7 +11,13 @@ from addons.origin import OriginRoute
 from addons.passages import Passages
 from appliance.policy.addresses import AddressRefusedError
 from appliance.protocol.errors import BadGateway, Unavailable, Verdict
-from appliance.registry.requests import Answer, Answering, BlobAnswer, PassThrough
+from appliance.registry.requests import (
+    Answer,
+    Answering,
+    BlobAnswer,
+    PassThrough,
+    asks_for_part,
+)
 from appliance.upstream.resolver import NameUnresolvableError
 
 
@@ -94,4 +100,8 @@ class RegistryAddon:
 
 
 def _write_verdict(flow: http.HTTPFlow, verdict: Verdict) -> None:
-    write_answer(flow, Answer(verdict.status, verdict.fields(), verdict.body()))
+    asked = flow.request
+    if asks_for_part(asked.method, asked.path, asked.headers.get("Range")):
+        write_answer(flow, Answer(verdict.status))
+    else:
+        write_answer(flow, Answer(verdict.status, verdict.fields(), verdict.body()))

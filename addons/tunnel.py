@@ -81,13 +81,14 @@ class ProxyDoor:
         sockets: Sequence[socket.socket],
         rules: ProxyRules,
         outlet: Outlet,
-        proxy: Proxy,
+        proxy: Proxy | None,
         take_clear: Callable[[socket.socket, bytes], Awaitable[None]],
     ) -> None:
         """Take over bound `sockets`.
 
-        Opened connections go to `proxy`, which is left after this. `take_clear` takes a
-        connection in the clear over, with the head of its one request.
+        Opened connections go to `proxy`, which is left after this; it may be None where the rules
+        open nothing. `take_clear` takes a connection in the clear over, with the head of its one
+        request.
         """
         self._sockets = sockets
         self._rules = rules
@@ -140,7 +141,7 @@ class ProxyDoor:
             name = None
         finally:
             self._own.discard(task)
-        if name is None:
+        if name is None or self._proxy is None:
             writer.close()
         else:
             await self._proxy.take(name, reader, writer)

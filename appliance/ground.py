@@ -3,6 +3,8 @@
 What is opened here is opened before anything runs, and closed again where the rest cannot be had.
 """
 
+import errno
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from appliance.config import Config
 from appliance.interfaces import read_interfaces
 from appliance.listeners import Listener, PortUnavailableError, open_listener
 from appliance.private_files import open_secret
+from appliance.store.faults import StoreFullError
 from appliance.store.store import Store, open_store
 from appliance.surroundings import Surroundings
 
@@ -26,12 +29,41 @@ TLS_PORT_FALLBACK = 8443
 type Say = Callable[[str], None]
 
 
+# What a disk says that is broken, or that the system has made read-only because it is.
+DISK_FAILURES = frozenset(
+    {errno.EIO, errno.EROFS, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EUCLEAN}
+)
+
+
+# Without so much a box cannot even take its locks: an index's pages, an audit line, a new leaf.
+ROOM_BYTES_MIN = 4 * 1024 * 1024
+
+
+def free_bytes(state_dir: Path) -> int:
+    """What may still be written there. Raises OSError."""
+    system = os.statvfs(state_dir)
+    return system.f_bavail * system.f_frsize
+
+
+def has_room(state_dir: Path) -> bool:
+    """Whether a box can work there at all; models want far more, and pass uncached else."""
+    return free_bytes(state_dir) >= ROOM_BYTES_MIN
+
+
 class StateUnusableError(Exception):
     """The state directory cannot be worked in; `hint` says what to type."""
 
     def __init__(self, state_dir: Path, error: OSError) -> None:
         super().__init__(f"{state_dir.absolute()} cannot be used: {error}")
         self.hint = "set box.state_dir to a directory that this user may write to"
+
+
+class DiskFailedError(StateUnusableError):
+    """The state directory's disk is there, and fails."""
+
+    def __init__(self, state_dir: Path, error: OSError) -> None:
+        super().__init__(state_dir, error)
+        self.hint = "see what the kernel says of that disk (dmesg), then restart the box"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +89,47 @@ class Ground:
 def lay_ground(config: Config, say: Say) -> Ground:
     """Open what is on disk, then the ports. Blocks; closes what it opened if it raises."""
     names = (config.origin.name, config.blobs.host)
-    surroundings = Surroundings(
-        read_interfaces, allow=config.access.allow, configured=str(config.box.address or "")
-    )
+    surroundings = make_surroundings(config)
     try:
         with ExitStack() as undo:
-            store = open_store(config.state_dir)
+            store = open_store(config.state_dir, mount_point=config.box.mount_point)
             undo.callback(store.close)
+            if not has_room(store.root):
+                raise StoreFullError(store.root, ROOM_BYTES_MIN, free_bytes(store.root))
             for sentence in store.recovery:
                 say(f"recovery: {sentence}")
             authority = open_authority(store.root / AUTHORITY_FOLDER, names, now=datetime.now(UTC))
             secret = open_secret(store.root / "secret")
             leaf = LeafKeeper(authority, names)
-            tls, web = _open_listeners(config, say)
-            for listener in (tls, *web):
-                undo.callback(listener.close)
-            proxy = _open_proxy_listener(config, say)
+            tls, proxy, web = open_listeners(config, say)
             undo.pop_all()
     except OSError as error:
-        raise StateUnusableError(config.state_dir, error) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFullError(config.state_dir.absolute(), ROOM_BYTES_MIN, 0) from error
+        is_disk = error.errno in DISK_FAILURES
+        kind = DiskFailedError if is_disk else StateUnusableError
+        raise kind(config.state_dir, error) from error
     return Ground(config, surroundings, store, authority, leaf, secret, tls, proxy, web)
+
+
+def make_surroundings(config: Config) -> Surroundings:
+    """The network around the box."""
+    return Surroundings(
+        read_interfaces, allow=config.access.allow, configured=str(config.box.address or "")
+    )
+
+
+def open_listeners(
+    config: Config, say: Say
+) -> tuple[Listener, Listener | None, tuple[Listener, ...]]:
+    """Open the ports for https, the proxy way and http. Raises PortUnavailableError."""
+    with ExitStack() as undo:
+        tls, web = _open_listeners(config, say)
+        for listener in (tls, *web):
+            undo.callback(listener.close)
+        proxy = _open_proxy_listener(config, say)
+        undo.pop_all()
+    return tls, proxy, web
 
 
 def _open_listeners(config: Config, say: Say) -> tuple[Listener, tuple[Listener, ...]]:

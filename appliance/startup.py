@@ -8,7 +8,10 @@ hint, and nothing that was started before it is left behind.
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
 
 from addons.inline import find_trouble
 from addons.internals import MitmproxyChangedError
@@ -37,10 +40,12 @@ from appliance.doors import make_facts, open_doors
 from appliance.ground import Ground, Say, StateUnusableError, lay_ground
 from appliance.interfaces import read_gateways
 from appliance.listeners import PortUnavailableError
-from appliance.policy.blob_addresses import choose_announced
+from appliance.policy.askers import Askers
+from appliance.policy.blob_addresses import BlobPlace, choose_announced
 from appliance.prefetching import Prefetcher
 from appliance.private_files import SecretDamagedError
 from appliance.store.faults import StoreError
+from appliance.surroundings import Surroundings
 from appliance.token_desk import make_tokens
 from appliance.upkeep import Upkeep
 from appliance.upstream.builtin import BuiltinSource
@@ -121,8 +126,16 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
 
 
 async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engine:
-    config, builtin = ground.config, BuiltinSource()
-    responder, servers = await _start_dns(stack, ground, say)
+    config, builtin, askers = ground.config, BuiltinSource(), Askers()
+    place = make_blob_place(config, ground.secret)
+    responder, servers = await start_dns(
+        stack,
+        config,
+        ground.surroundings,
+        place,
+        say,
+        note_question=lambda who: askers.note_question(who, time.monotonic()),
+    )
     resolver = make_resolver(config, ground.surroundings, servers)
     pseudonym = make_pseudonym(ground.secret)
     origin = await stack.enter_async_context(make_origin(config, resolver, pseudonym))
@@ -131,7 +144,7 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
     cache = make_cache(config, ground.store, origin, builtin, time.time)
     await stack.enter_async_context(cache)
     pumps = await stack.enter_async_context(Pumps())
-    blob_host = _make_blob_host(ground, responder)
+    blob_host = _make_blob_host(ground, askers)
     if trouble := find_trouble():
         say(f"note: {trouble}")
     registry = make_registry(
@@ -152,13 +165,13 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
     )
 
 
-def _make_blob_host(ground: Ground, responder: DnsResponder | None) -> BlobHost:
+def _make_blob_host(ground: Ground, askers: Askers) -> BlobHost:
     config = ground.config
     place = make_blob_place(config, ground.secret)
     return BlobHost(
         place,
         ground.surroundings.interfaces,
-        answered_at=lambda: responder.answered_at if responder else None,
+        askers,
         refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
         announcing=lambda: why_silent(config.state_dir, place.announced),
         announceable=choose_announced(config.blobs.address, ground.secret),
@@ -167,26 +180,36 @@ def _make_blob_host(ground: Ground, responder: DnsResponder | None) -> BlobHost:
     )
 
 
-async def _start_dns(
-    stack: AsyncExitStack, ground: Ground, say: Say
+async def start_dns(
+    stack: AsyncExitStack,
+    config: Config,
+    surroundings: Surroundings,
+    place: BlobPlace,
+    say: Say,
+    *,
+    lock_dir: Path | None = None,
+    note_question: Callable[[str], None] = lambda _: None,
 ) -> tuple[DnsResponder | None, tuple[tuple[str, int], ...]]:
-    """Start DNS, and say which servers it and the box ask."""
-    config, port = ground.config, ground.config.dns.port
+    """Start DNS, and say which servers it and the box ask.
+
+    Its lock lies in `lock_dir`, or in the state directory; `note_question` is told of each client
+    that it leads here. Raises DnsUnavailableError.
+    """
+
+    async def start_at(port: int) -> tuple[DnsResponder, tuple[tuple[str, int], ...]]:
+        servers = read_servers(config, surroundings, port)
+        settings = make_dns_settings(config, place, surroundings, servers, port)
+        settings = replace(settings, state_dir=str(lock_dir or config.state_dir))
+        responder = DnsResponder(settings, note_question)
+        return await stack.enter_async_context(responder), servers
+
+    port = config.dns.port
     if not config.dns.enabled:
-        return None, read_servers(config, ground.surroundings, 0)
+        return None, read_servers(config, surroundings, 0)
     try:
-        return await _try_dns(stack, ground, port)
+        return await start_at(port)
     except DnsUnavailableError as fault:
         if not config.is_default("dns", "port"):
             raise
         say(f"note: port {port} cannot be had ({fault.reason}); DNS is on {DNS_PORT_FALLBACK}")
-    return await _try_dns(stack, ground, DNS_PORT_FALLBACK)
-
-
-async def _try_dns(
-    stack: AsyncExitStack, ground: Ground, port: int
-) -> tuple[DnsResponder, tuple[tuple[str, int], ...]]:
-    servers = read_servers(ground.config, ground.surroundings, port)
-    place = make_blob_place(ground.config, ground.secret)
-    settings = make_dns_settings(ground.config, place, ground.surroundings, servers, port)
-    return await stack.enter_async_context(DnsResponder(settings)), servers
+    return await start_at(DNS_PORT_FALLBACK)

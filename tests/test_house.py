@@ -149,3 +149,34 @@ def test_the_services_expose_little(service: Path) -> None:
         [analyze, *options, service], check=False, capture_output=True, text=True
     )
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+# What the score would let pass one by one.
+NEEDED = {
+    "ollama-appliance.service": "CAP_NET_BIND_SERVICE",
+    "ollama-appliance-announce.service": "CAP_NET_RAW",
+}
+
+
+@pytest.mark.parametrize("service", sorted(HOUSE.glob("systemd/*.service")), ids=name)
+def test_the_services_have_a_user_one_capability_and_one_directory(service: Path) -> None:
+    lines = [each for each in service.read_text("utf-8").splitlines() if not each.startswith("#")]
+    told = dict(each.split("=", 1) for each in lines if "=" in each)
+    assert (told["User"], told["Group"]) == ("ollama-appliance", "ollama-appliance")
+    assert told["CapabilityBoundingSet"] == NEEDED[service.name] == told["AmbientCapabilities"]
+    assert (told["NoNewPrivileges"], told["ProtectSystem"]) == ("yes", "strict")
+    assert told["StateDirectoryMode"] == "0700"
+    assert told["MemoryMax"]
+    assert "ReadWritePaths" not in told
+
+
+def test_the_container_runs_as_a_user_without_privileges() -> None:
+    lines = (HOUSE / "docker" / "Dockerfile").read_text("utf-8").splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users, "without the line it is root"
+    assert users[-1] not in ("root", "0")
+    compose = (HOUSE / "docker" / "compose.yaml").read_text("utf-8")
+    for wanted in ("cap_drop: [ALL]", '"no-new-privileges:true"', "read_only: true"):
+        assert wanted in compose
+    assert "cap_add" not in compose
+    assert "privileged:" not in compose

@@ -15,11 +15,16 @@ from tests.programs import program, read_axe
         ("chromium-headless-shell", "--version"),
         ("curl", "--version"),
         ("dig", "-v"),
+        ("dnsmasq", "--version"),
         ("docker-registry", "--version"),
         ("faketime", "--version"),
+        ("fish", "--version"),
+        ("named", "-V"),
         ("openssl", "version"),
         ("skopeo", "--version"),
         ("systemd-analyze", "--version"),
+        ("unbound", "-V"),
+        ("zsh", "--version"),
     ],
 )
 def test_a_program_starts(name: str, version_flag: str) -> None:

@@ -2,12 +2,11 @@
 
 import argparse
 import json
-import sys
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from appliance.cli.showing import make_console, tell_fault
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.control import BoxNotRunningError, call_box
 from appliance.protocol.fields import format_authority
@@ -31,14 +30,13 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config, read_environment())
         models = read_models(config)
     except (ConfigInvalidError, StoreError) as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
+        return tell_fault(fault)
     if args.json:
         print(json.dumps(models, indent=2))
     elif not models:
         print("no models yet: the first one pulled through the box stays")
     else:
-        Console().print(make_table(models))
+        make_console().print(make_table(models))
     return 0
 
 
@@ -51,7 +49,7 @@ def read_models(config: Config) -> list[dict[str, Any]]:
             return []
         address = str(config.box.address or "localhost")
         base_url = f"http://{format_authority(address, config.web.ports[0], default_port=80)}"
-        with open_store(config.state_dir) as store:
+        with open_store(config.state_dir, mount_point=config.box.mount_point) as store:
             return [
                 describe_model(row, base_url, config.origin.name)
                 for row in store.models()

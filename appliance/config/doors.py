@@ -35,6 +35,14 @@ class Box:
         reason="An installed box keeps its state where the system expects it; one run from a "
         "checkout keeps it in the checkout, and needs no root.",
     )
+    mount_point: Path | None = key(
+        "",
+        text("a directory, absolute or relative to the working directory", optional(Path)),
+        doc="Where the disk is mounted on which state_dir lies, if it is a disk of its own. Empty: "
+        "as /etc/fstab says.",
+        reason="With that disk missing the box passes all to the registry until it is there, and "
+        "does not begin anew below its mount point. Set it where the disk is not in /etc/fstab.",
+    )
     address: Address | None = key(
         "",
         text("an IP address, or empty", optional(parse_address)),

@@ -57,6 +57,15 @@ def _state_dir_is_no_directory(config: Sections) -> str | None:
     return None
 
 
+def _mount_point_elsewhere(config: Sections) -> str | None:
+    mount_point, state_dir = config.box.mount_point, config.box.state_dir
+    if mount_point is None or state_dir is None:
+        return None
+    if state_dir.absolute().is_relative_to(mount_point.absolute()):
+        return None
+    return f"{state_dir}, the state directory, does not lie on {mount_point}"
+
+
 def _ca_file_unfit(config: Sections) -> str | None:
     ca_file = config.origin.ca_file
     if ca_file is None:
@@ -104,6 +113,7 @@ ERRORS = (
     Rule(("blobs.host", "origin.name"), _blob_host_is_origin),
     Rule(("origin.name",), _never_intercepted),
     Rule(("box.state_dir",), _state_dir_is_no_directory),
+    Rule(("box.mount_point", "box.state_dir"), _mount_point_elsewhere),
     Rule(("origin.ca_file",), _ca_file_unfit),
     Rule(("dns.upstream", "box.listen", "box.address", "dns.port"), _upstream_is_the_box),
     Rule(("blobs.address", "box.listen"), _blob_address_not_listened_at),

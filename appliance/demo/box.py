@@ -22,6 +22,7 @@ from appliance.demo.ports import choose_port
 READY_SECONDS = 60.0  # It makes keys, opens its index and pulls a model; on a small machine, too.
 STOP_SECONDS = 30.0  # It drains what is under way.
 CA_SECONDS = 10.0
+READY = "ready"
 LINES_KEPT = 30  # Enough to see why it would not start.
 
 _ADDRESS = "127.0.0.1"
@@ -124,15 +125,15 @@ class BoxProcess:
             kill(self.pid, signal.SIGKILL)
         await self.wait()
 
-    async def restart(self) -> None:
+    async def restart(self, until: str = READY) -> None:
         """Start a box that has ended, on the ports and the state that it had.
 
-        Raises BoxFailedError.
+        It has started once it says the line `until`. Raises BoxFailedError.
         """
         assert self._process is not None, "it was started"
         assert self._process.returncode is not None, "it has ended"
         self._said.clear()
-        await self._start()
+        await self._start(until)
 
     def _own_settings(self, outside: Outside) -> dict[str, str]:
         return {
@@ -149,7 +150,7 @@ class BoxProcess:
             "ORIGIN_ALLOW_PRIVATE": "true",
         }
 
-    async def _start(self) -> None:
+    async def _start(self, until: str = READY) -> None:
         no_settings = self._directory / "appliance.conf"
         no_settings.touch()
         variables = {f"OLLAMA_APPLIANCE_{name}": value for name, value in self._settings.items()}
@@ -166,22 +167,23 @@ class BoxProcess:
                 start_new_session=True,
             )
         ready = asyncio.Event()
-        self._listening.create_task(self._listen(self._process, ready))
+        self._listening.create_task(self._listen(self._process, ready, until))
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await ready.wait()
         except TimeoutError as error:
             raise self._failure(f"the box was not ready in {READY_SECONDS:.0f} s") from error
-        if "ready" not in self._said:
+        if until not in self._said:
             raise self._failure(f"the box ended with status {await self._process.wait()}")
-        await self._fetch_ca()
+        if until == READY:
+            await self._fetch_ca()
 
-    async def _listen(self, process: Process, ready: asyncio.Event) -> None:
+    async def _listen(self, process: Process, ready: asyncio.Event, until: str) -> None:
         """Read what the box says to its end; `ready` is set when it is, or when it says no more."""
         assert process.stdout is not None, "it is a pipe"
         async for line in process.stdout:
             self._said.append(line.decode("utf-8", "replace").rstrip())
-            if self._said[-1] == "ready":
+            if self._said[-1] == until:
                 ready.set()
         ready.set()
 

@@ -28,7 +28,14 @@ from appliance.protocol.routes import (
 from appliance.registry.blobs import BLOBS_PATH, BlobRoutes
 from appliance.registry.chunksums import ChunksumsRoutes
 from appliance.registry.meters import Meters
-from appliance.registry.requests import Answer, BlobAnswer, PassThrough, Reply, Request
+from appliance.registry.requests import (
+    Answer,
+    BlobAnswer,
+    PassThrough,
+    Reply,
+    Request,
+    asks_for_part,
+)
 from appliance.upstream.source import ManifestRequest, Refusal
 
 
@@ -47,6 +54,8 @@ class Registry:
             reply = await self._answer(request)
         except Verdict as verdict:
             reply = Answer(verdict.status, verdict.fields(), verdict.body())
+        if isinstance(reply, Answer) and reply.status >= _ERRORS:
+            reply = _bared(request, reply)
         self.meters.note(request, reply, time.monotonic() - asked_at)
         return reply
 
@@ -159,6 +168,8 @@ class Registry:
         return replace(reply, fields={**reply.fields, "Location": location})
 
 
+_ERRORS = 400
+_OF_BODIES = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
 _API_VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
 
 
@@ -170,6 +181,14 @@ def _manifest_fields(found: FoundManifest) -> dict[str, str]:
         "Cache-Status": format_cache_status(found.status),
         **_API_VERSION,
     }
+
+
+def _bared(request: Request, error: Answer) -> Answer:
+    """The same without its body, where that would be taken for bytes of a blob."""
+    if not asks_for_part(request.method, request.target, request.range_field):
+        return error
+    fields = {name: text for name, text in error.fields.items() if name not in _OF_BODIES}
+    return Answer(error.status, fields)
 
 
 def _may_pass(request: Request) -> bool:

@@ -62,6 +62,16 @@ class PassThrough:
 type Reply = Answer | BlobAnswer | PassThrough
 
 
+def asks_for_part(method: str, target: str, range_field: str | None) -> bool:
+    """Whether whoever asks may take any body that comes for bytes of a blob.
+
+    Most releases of Ollama look at no part's status: where an error has as many bytes as the part
+    still lacks (a template has a hundred), they become the blob's, and its pull fails by its
+    digest. So an error in answer to this has no body.
+    """
+    return method == "GET" and range_field is not None and "/blobs/" in target
+
+
 class Answering(Protocol):
     """Whoever answers for the intercepted names: the registry, or one that asks it."""
 

@@ -20,10 +20,14 @@ PWRITE_SIZE_BYTES = 64 * 1024
 class Disk:
     """The real one. All methods block; all raise OSError."""
 
-    def make_directory(self, path: Path) -> bool:
-        """Make `path`, and what is missing above it; say whether it was missing itself."""
+    def make_directory(self, path: Path, *, parents: bool = False) -> bool:
+        """Make `path`; say whether it was missing.
+
+        What is missing above it is made with `parents` only: where a disk was taken away, nothing
+        is to be made below its mount point.
+        """
         try:
-            path.mkdir(mode=DIRECTORY_MODE, parents=True)
+            path.mkdir(mode=DIRECTORY_MODE, parents=parents)
         except FileExistsError:
             return False
         return True

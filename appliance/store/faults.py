@@ -39,6 +39,18 @@ class StoreUnmarkedError(StoreError):
         )
 
 
+class DiskUnmountedError(StoreError):
+    """The disk that the directory belongs on is not mounted: what lies there is not the store."""
+
+    def __init__(self, root: Path, mount_point: Path, source: str) -> None:
+        super().__init__(
+            f"nothing is mounted at {mount_point}, where {source} has the disk of {root}",
+            f"mount {mount_point}; if {root} is not to lie on a disk of its own, take that out of"
+            f" {source}",
+        )
+        self.mount_point = mount_point
+
+
 class StoreOnNetworkError(StoreError):
     """The state directory lies on a file system whose locks and maps cannot be relied upon."""
 

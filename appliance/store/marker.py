@@ -5,7 +5,8 @@ has worked before always has both, so blobs or a ledger without a marker, or wit
 mean that something is mounted wrongly, or not at all. That is never taken for an empty cache: it
 would be filled again from the Internet, and hide the disk when that comes back.
 
-A state directory that is wholly empty is a new one, as far as anybody can tell from inside it.
+A state directory that is wholly empty is a new one, as far as anybody can tell from inside it;
+mounts.py knows where the system says that a disk belongs there.
 While the box runs `is_marked` tells whether the directory is still there.
 """
 
@@ -33,19 +34,29 @@ def read_marker(layout: Layout) -> str | None:
     return store_id if isinstance(store_id, str) and store_id else None
 
 
+def find_marker(layout: Layout) -> str | None:
+    """The id of the store at `layout`, or None where the directory was never used. Only looks.
+
+    Raises:
+        StoreUnmarkedError: it was used, and has no readable marker.
+    """
+    store_id = read_marker(layout)
+    if store_id is None and layout.marker.exists():
+        raise StoreUnmarkedError(layout.root, "its marker cannot be read")
+    if store_id is None and _is_used(layout):
+        raise StoreUnmarkedError(layout.root, "its marker is missing")
+    return store_id
+
+
 def settle_marker(layout: Layout, disk: Disk) -> str:
     """The id of the store at `layout`, made now if the directory was never used.
 
     Raises:
         StoreUnmarkedError: it was used, and has no readable marker.
     """
-    store_id = read_marker(layout)
+    store_id = find_marker(layout)
     if store_id is not None:
         return store_id
-    if layout.marker.exists():
-        raise StoreUnmarkedError(layout.root, "its marker cannot be read")
-    if _is_used(layout):
-        raise StoreUnmarkedError(layout.root, "its marker is missing")
     store_id = secrets.token_hex(16)
     content = json.dumps({"format": FORMAT, "store": store_id}).encode()
     disk.remove(layout.marker_draft)

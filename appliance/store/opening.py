@@ -1,10 +1,11 @@
 """The way into a store: what is checked, in which order, before anything is believed.
 
-    1 the file system is a local one     locks and maps can be relied upon
-    2 the lock is ours                   nobody else writes
-    3 the marker is there                the right disk is mounted
-    4 the ledger opens, and is of the same store
-    5 the index opens, or is moved away and begun anew
+    1 the disk is mounted, and marked    nothing is written below a mount point
+    2 the file system is a local one     locks and maps can be relied upon
+    3 the lock is ours                   nobody else writes
+    4 the marker is there, or made       the right disk is mounted
+    5 the ledger opens, and is of the same store
+    6 the index opens, or is moved away and begun anew
 
 The index is only a copy of what the files say, so anything odd about it costs a rebuild and no
 question. Reading a damaged one may even kill the process: `index.opening` stands while it is first
@@ -14,6 +15,7 @@ read, and a start that finds it there from an earlier one does not try that inde
 import contextlib
 import os
 import shutil
+from pathlib import Path
 
 from appliance.store.catalog import Catalog
 from appliance.store.disk import Disk
@@ -21,13 +23,28 @@ from appliance.store.faults import EnvironmentDamagedError, StoreUnmarkedError
 from appliance.store.layout import Layout
 from appliance.store.ledger import Ledger
 from appliance.store.lock import take_lock
-from appliance.store.marker import settle_marker
-from appliance.store.mounts import refuse_network
+from appliance.store.marker import find_marker, settle_marker
+from appliance.store.mounts import refuse_network, refuse_unmounted
 from appliance.store.premises import Premises
 
 
+def look_for_store(layout: Layout, mount_point: Path | None = None) -> None:
+    """Look whether a store may be opened or begun at `layout`, and change nothing.
+
+    `mount_point` is where its disk is mounted, if the operator says so; else /etc/fstab does.
+
+    Raises:
+        DiskUnmountedError: the disk that it belongs on is not mounted.
+        StoreUnmarkedError: it was used before, and its marker is gone.
+    """
+    if mount_point is not None:
+        refuse_unmounted(layout.root, mount_point)
+    if find_marker(layout) is None and mount_point is None:
+        refuse_unmounted(layout.root, None)
+
+
 def open_parts(
-    layout: Layout, disk: Disk, undo: contextlib.ExitStack
+    layout: Layout, disk: Disk, undo: contextlib.ExitStack, mount_point: Path | None = None
 ) -> tuple[Premises, Ledger, str, int, list[str]]:
     """Open all that a Store is made of; `undo` closes it again.
 
@@ -35,7 +52,8 @@ def open_parts(
     tell about it. Raises what `open_store` does.
     """
     told: list[str] = []
-    disk.make_directory(layout.root)
+    look_for_store(layout, mount_point)
+    disk.make_directory(layout.root, parents=True)
     refuse_network(layout.root)
     lock_fd = take_lock(layout.lock, disk)
     undo.callback(os.close, lock_fd)

@@ -171,8 +171,9 @@ class PendingBlob:
             self._is_spent = True
             with self._premises.full_disk_named(0):
                 self._publish(record, on_step)
-            self._premises.disk.remove(self._premises.layout.pending_note(self.digest))
             self._close("was committed", None)
+            with contextlib.suppress(OSError):  # It is a blob: a note that stays is swept.
+                self._premises.disk.remove(self._premises.layout.pending_note(self.digest))
             return record
 
     def cancel(self) -> None:

@@ -48,10 +48,11 @@ from appliance.store.shelf import Shelf, WithdrawStep
 from appliance.store.verify import VerifyReport, verify
 
 
-def open_store(root: Path, *, disk: Disk | None = None) -> "Store":
+def open_store(root: Path, *, disk: Disk | None = None, mount_point: Path | None = None) -> "Store":
     """Make or open the store at `root`: lock it, check that it is the right one, recover. Blocks.
 
     Raises:
+        DiskUnmountedError: the disk that it belongs on is not mounted, by `mount_point` or fstab.
         StoreLockedError: another process has it open.
         StoreUnmarkedError: it was used before, and its marker is gone or another store's.
         StoreOnNetworkError: it lies on another machine's disk.
@@ -59,7 +60,7 @@ def open_store(root: Path, *, disk: Disk | None = None) -> "Store":
         StoreFullError: there is not even room to open it.
     """
     with contextlib.ExitStack() as undo:
-        parts = open_parts(Layout(root.absolute()), disk or Disk(), undo)
+        parts = open_parts(Layout(root.absolute()), disk or Disk(), undo, mount_point)
         store = Store(*parts)
         undo.pop_all()
         return store
@@ -394,6 +395,6 @@ class Store:
             sum(1 for _ in layout.quarantine.iterdir()),
         )
 
-    def verify(self) -> VerifyReport:
+    def verify(self, note_read: Callable[[int], None] = lambda _: None) -> VerifyReport:
         """Read everything and tell what is wrong with it. Blocks for as long as that takes."""
-        return verify(self._premises)
+        return verify(self._premises, note_read)

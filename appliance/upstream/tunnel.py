@@ -10,9 +10,9 @@ IDLE_SECONDS_MAX, or after TUNNEL_SECONDS_MAX.
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from appliance.protocol.heads import HEAD_SIZE_BYTES_MAX
@@ -50,10 +50,15 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """The way out of the LAN. `proxy` is the office's own, as an http URL, or None."""
+    """The way out of the LAN.
+
+    `proxy` is the office's own, as an http URL, or None. `port_of` has the names that do not
+    listen at the port that they are asked for.
+    """
 
     resolve: Resolve
     proxy: str | None = None
+    port_of: Mapping[str, int] = field(default_factory=dict)
 
     @asynccontextmanager
     async def dial(self, name: str, port: int) -> AsyncIterator[Streams]:
@@ -63,6 +68,7 @@ class Outlet:
             OSError: nobody answers, or the office's proxy refuses.
             AddressRefusedError, NameUnresolvableError: as `resolve` does.
         """
+        port = self.port_of.get(name, port)
         streams = await (self._dial_by_proxy if self.proxy else self._dial_address)(name, port)
         try:
             yield streams

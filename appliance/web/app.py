@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from appliance.policy.roles import DEEDS, Role
 from appliance.protocol.errors import RequestInvalid, Unavailable, Verdict
+from appliance.registry.requests import asks_for_part
 from appliance.web.access import Access
 from appliance.web.archives import Archives
 from appliance.web.authority import CERTIFICATE_TYPE, PROFILE_TYPE, Authority
@@ -50,7 +51,7 @@ class Parts:
 
 def make_app(parts: Parts) -> web.Application:
     """Put the routes together."""
-    app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX, middlewares=[_gate])
+    app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX, middlewares=[gate])
     events = make_events(parts.facts)
     app.on_shutdown.append(events.close)
     for route in make_routes(parts, events):
@@ -148,7 +149,8 @@ class _Nobody:
 
 
 @web.middleware
-async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Before every route: what is no request for a path is refused, and no fault is shown."""
     if request.version not in (HttpVersion10, HttpVersion11):
         request.protocol.force_close()  # aiohttp would answer in a version that it cannot.
         raise ConnectionResetError("neither HTTP/1.0 nor HTTP/1.1")
@@ -160,8 +162,10 @@ async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise  # An answer, and a client that is gone.
     except Exception:  # noqa: BLE001  # The last door: it is logged, and never shown.
         _log.exception("%s %s failed", request.method, request.path)
-        if request.writer.output_size:
-            raise ConnectionResetError("too late for another answer") from None
+        if request.writer.output_size or asks_for_part(
+            request.method, request.raw_path, request.headers.get("Range")
+        ):
+            raise ConnectionResetError("too late for another answer, or none would do") from None
         return _refuse(Unavailable("this box failed at this request: see its log"))
 
 

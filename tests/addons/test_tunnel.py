@@ -42,13 +42,13 @@ class CountingOutlet(Outlet):
     """Leads every name to the port of loopback that was added last, and remembers the names."""
 
     names: list[str] = field(default_factory=list)
-    ports: list[int] = field(default_factory=lambda: [9])  # Where nobody listens.
+    doors: list[int] = field(default_factory=lambda: [9])  # Where nobody listens.
 
     @asynccontextmanager
     async def dial(self, name: str, port: int) -> AsyncIterator[Streams]:
         assert port == 443
         self.names.append(name)
-        async with Outlet.dial(self, name, self.ports[-1]) as streams:
+        async with Outlet.dial(self, name, self.doors[-1]) as streams:
             yield streams
 
 
@@ -207,7 +207,7 @@ async def test_a_name_of_the_list_is_tunnelled_byte_for_byte(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with RawOrigin(response=b"\x00\xffany bytes").serve() as origin:
-        scene.outlet.ports.append(origin.port)
+        scene.outlet.doors.append(origin.port)
         with caplog.at_level(logging.INFO, logger="proxy"):
             async with scene.connect(f"{LISTED}:443") as wire:
                 wire.send(b"\x16\x03\x01 no hello\r\n\r\n")
@@ -241,7 +241,7 @@ async def test_more_tunnels_than_are_carried_are_put_off(
 ) -> None:
     monkeypatch.setattr(tunnel, "TUNNELS_MAX", 1)
     async with RawOrigin().serve() as origin:
-        scene.outlet.ports.append(origin.port)
+        scene.outlet.doors.append(origin.port)
         async with scene.connect(f"{LISTED}:443"):
             assert (await ask(scene, connect(f"{LISTED}:443"))).status == 503
 
@@ -249,7 +249,7 @@ async def test_more_tunnels_than_are_carried_are_put_off(
 async def test_stopping_ends_tunnels_and_waiting_heads(open_scene: OpenScene) -> None:
     async with RawOrigin().serve() as origin, dial(origin.port):
         async with open_scene() as scene:
-            scene.outlet.ports.append(origin.port)
+            scene.outlet.doors.append(origin.port)
             begun = await scene.dial().__aenter__()
             begun.send(b"CONN")
             opened = scene.connect(f"{LISTED}:443")

@@ -37,10 +37,12 @@ def test_a_line_says_who_what_and_what_came_of_it(audit: Audit, tmp_path: Path) 
     assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
 
 
-def test_it_grows_to_a_bound(audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit._file, "maxBytes", 1000)
+def test_it_grows_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.audit.FILE_SIZE_BYTES_MAX", 1000)
+    audit = Audit(tmp_path, now=lambda: 1_700_000_000.0)
     for number in range(200):
         audit.note("admin", "10.0.0.7", "pin", {"model": str(number)}, "done")
+    audit.close()
     files = list(tmp_path.iterdir())
     assert len(files) == FILES_KEPT + 1
     assert all(path.stat().st_size <= 1000 for path in files)

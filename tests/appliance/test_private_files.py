@@ -34,6 +34,12 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
+def test_a_private_file_is_closed_from_its_first_moment(tmp_path: Path) -> None:
+    os.umask(0)
+    write_private(tmp_path / "key", b"secret")
+    assert mode(tmp_path / "key") == 0o600
+
+
 def test_a_secret_survives_restarts(tmp_path: Path) -> None:
     secret = open_secret(tmp_path / "secret")
     assert len(secret) == SECRET_SIZE_BYTES

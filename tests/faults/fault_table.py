@@ -32,6 +32,7 @@ from appliance.demo.habits import Habits
 from appliance.demo.models import DemoModel, write_model
 from appliance.demo.names import NameServerError, NameUnknownError, resolve
 from appliance.demo.outside import REGISTRY_NAME, Outside
+from appliance.standin import STANDS_IN
 from tests.faults.listening import closed_listener
 from tests.programs import UNPACKED, program
 
@@ -182,6 +183,22 @@ async def _unmounted(scene: Scene) -> AsyncIterator[None]:
     state.rename(aside)
     state.mkdir()
     yield
+    assert not any(state.iterdir()), "nothing was written there"
+    state.rename(state.with_name("mount-point"))
+    aside.rename(state)
+
+
+@asynccontextmanager
+async def _started_unmounted(scene: Scene) -> AsyncIterator[None]:
+    """Start another life on a directory that was used, and whose disk is not mounted."""
+    await scene.box.crash(with_dns=True)
+    state = scene.box.state_directory
+    aside = state.with_name("unmounted")
+    state.rename(aside)
+    (state / "ledger").mkdir(parents=True)
+    await scene.box.restart(until=STANDS_IN)
+    yield
+    assert [path.name for path in state.rglob("*")] == ["ledger"], "nothing was written there"
     state.rename(state.with_name("mount-point"))
     aside.rename(state)
 
@@ -235,6 +252,7 @@ FAULTS = (
         "it is killed, and started again", _signalled(signal.SIGKILL, signal.SIGKILL), is_fatal=True
     ),
     Fault("its disk is gone", _unmounted),
+    Fault("it starts without its disk", _started_unmounted),
     Fault("its index is overwritten, until a restart", _overwritten, is_fatal=True),
     Fault("its clock is a year ahead", _clock("+365d"), needs_clock=True),
     Fault("its clock is a year behind", _clock("-365d"), needs_clock=True),

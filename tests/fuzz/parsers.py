@@ -6,7 +6,9 @@ What a parser may raise is what it says that it raises; anything else escapes, a
 import contextlib
 import struct
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
+from addons.sealed import parse_name
 from appliance.announce.wire import is_solicitation, parse_advertisement
 from appliance.dns.settings import parse_report, parse_settings, parse_word
 from appliance.dns.wire import Query, fit, limit_ttl, parse_query, render_failure
@@ -24,6 +26,7 @@ from appliance.protocol.manifest import ManifestMalformedError, parse_manifest
 from appliance.protocol.ranges import parse_content_range, parse_range
 from appliance.protocol.reference import parse_model_name
 from appliance.protocol.routes import parse_route
+from appliance.store.mounts import find_file_system, find_mount_points
 from appliance.upstream.resolver import _read as read_dns_answer
 
 _DIGEST = Digest("ab" * 32)
@@ -77,6 +80,17 @@ def field(content: bytes) -> None:
     is_via(text, "box")
 
 
+def hello(content: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        parse_name(content)
+
+
+def mounts(content: bytes) -> None:
+    text = content.decode("utf-8", "replace")
+    assert all(point.is_absolute() for point in find_mount_points(text))
+    find_file_system(PurePosixPath("/a/b"), text)
+
+
 def manifest(content: bytes) -> None:
     with contextlib.suppress(ManifestMalformedError):
         parse_manifest(content)
@@ -125,13 +139,21 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     each.__name__.replace("_", "-"): each
     for each in (
         *(head, host, target, name, field, manifest, chunksums),
-        *(dns_query, dns_answer, neighbour, word, servers),
+        *(dns_query, dns_answer, neighbour, word, servers, hello, mounts),
     )
 }
 
 _DNS_HEAD = struct.Struct("!HHHHHH")
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "head": (b"Host: a.test\r\nContent-Length: 5\r\nVia: 1.1 box", b"Transfer-Encoding: chunked"),
+    "hello": (
+        bytes.fromhex("160301003c01000038") + b"\3\3" + bytes(32) + b"\0\0\2\x13\1\1\0\0\x0d"
+        b"\0\0\0\x09\0\7\0\0\4a.bc",
+    ),
+    "mounts": (
+        b"UUID=1 /srv/a\\040b ext4 nofail 0 2\n",
+        b"31 30 8:17 / /a rw,relatime - xfs /dev/sdb1 rw\n",
+    ),
     "host": (b"registry.ollama.ai:443", b"[::1]:80", b"b.test"),
     "target": (
         b"/v2/library/tiny/manifests/latest",

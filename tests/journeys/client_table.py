@@ -120,28 +120,34 @@ class Journey:
 
     def __init__(self, way: Way, stage: Stage, trusted: Path) -> None:
         self._way = way
-        self._stage = stage
+        self.stage = stage
         self._trusted = trusted
         self._identity = Identity(ClientKey(), time.time)
 
     async def play(self, generation: Generation) -> Outcome:
         """Pull a model that is new to the box, and pull it again. Raises WrongPullError."""
         number = GENERATIONS.index(generation)
-        model = await asyncio.to_thread(write_new_model, self._stage.directory, number, generation)
-        self._stage.outside.publish(model)
+        model = await asyncio.to_thread(write_new_model, self.stage.directory, number, generation)
+        self.stage.outside.publish(model)
         if self._way is Way.DNS_ALONE and generation is GENERATIONS[-1]:
-            self._stage.outside.names.zone[CDN_NAME] = (CDN_ADDRESS,)
+            self.stage.outside.names.zone[CDN_NAME] = (CDN_ADDRESS,)
         cold, warm = [await self._pull(generation, model, each) for each in ("cold", "warm")]
         return judge(f"{generation.label} by {self._way}", model, cold, warm)
+
+    async def pull_again(self, generation: Generation) -> int:
+        """Pull what was played; returns the bytes that crossed the Internet."""
+        number = GENERATIONS.index(generation)
+        model = await asyncio.to_thread(write_new_model, self.stage.directory, number, generation)
+        return await self._pull(generation, model, "again")
 
     async def _pull(self, generation: Generation, model: DemoModel, name: str) -> int:
         """Pull as a machine that has nothing yet; returns the bytes that crossed the Internet."""
         habits = replace(
             generation.habits, part_bytes_min=PART_BYTES, chunked_from_bytes=WEIGHTS_BYTES
         )
-        directory = self._stage.directory / f"{name}-{GENERATIONS.index(generation)}"
+        directory = self.stage.directory / f"{name}-{GENERATIONS.index(generation)}"
         client = Client(directory, self._surroundings, habits, self._identity)
-        ledger = self._stage.outside.ledger
+        ledger = self.stage.outside.ledger
         before_bytes = ledger.upstream_bytes
         insecure = self._way in (Way.PLAIN, Way.DIRECT)
         pulled = await asyncio.to_thread(client.pull, self._name(model), insecure=insecure)
@@ -152,11 +158,11 @@ class Journey:
     def _name(self, model: DemoModel) -> str:
         if self._way is not Way.DIRECT:
             return model.repository.model
-        return f"{LOOPBACK}:{self._stage.box.web_port}/{model.repository}"
+        return f"{LOOPBACK}:{self.stage.box.web_port}/{model.repository}"
 
     @property
     def _surroundings(self) -> Surroundings:
-        box, outside = self._stage.box, self._stage.outside
+        box, outside = self.stage.box, self.stage.outside
         routes = {BLOB_ADDRESS: LOOPBACK, CDN_ADDRESS: outside.cdn.address}
         if self._way is Way.PROXY:
             door = (LOOPBACK, box.proxy_port)

@@ -1,4 +1,8 @@
-"""A box under siege: sockets that idle and readers that crawl, beside clients that pull."""
+"""A box under siege: sockets that idle and readers that crawl, beside clients that pull.
+
+How fast it still is, is judged by a race: another box, with nobody at it, sends the same blob to
+another client at the same time on the same machine. What counts is bytes, and no clock.
+"""
 
 import asyncio
 import resource
@@ -23,25 +27,37 @@ IDLE_COUNT = 1000
 TLS_COUNT = 200  # Of those: some that have shaken hands, and asked for something.
 SLOW_COUNT = 64
 LARGE_BYTES = 64 * MIB
+RACES_MAX = 5  # One may be lost to what else the machine does.
+SHARE_MIN = 0.6  # Of the bytes, once the other client has all of them.
 
 
 async def test_a_thousand_idle_sockets_and_64_slow_readers_cost_a_good_pull_nothing(
     home: Path,
 ) -> None:
     raise_own_limit()
-    async with Stage(home, time.time) as stage, AsyncExitStack() as held:
+    (home / "calm").mkdir()
+    async with (
+        Stage(home, time.time) as stage,
+        Stage(home / "calm", time.time) as calm,
+        AsyncExitStack() as held,
+    ):
         large = await asyncio.to_thread(write_model, home, "large:1b", [LARGE_BYTES])
         tiny = await asyncio.to_thread(write_model, home, "tiny:1b", [3_000_000])
         for model in (large, tiny):
             stage.outside.publish(model)
+        calm.outside.publish(large)
         scene = Scene(stage, large)
         await scene.pull("first")  # So that slow readers crawl along a file.
+        await Scene(calm, large).pull("first")
         idle = await held.enter_async_context(besiege(stage))
         slow = [
             await held.enter_async_context(crawl(stage, large.blobs[0].digest))
             for _ in range(SLOW_COUNT)
         ]
-        await scene.pull("warm", habits=HABITS)
+        shares = [0.0]
+        while max(shares) < SHARE_MIN:
+            assert len(shares) <= RACES_MAX, shares
+            shares.append(await race(stage, calm, str(len(shares))))
         await learn_manifest(stage, tiny)
         cold = await asyncio.to_thread(stage.client("cold", HABITS).pull, "tiny:1b")
         assert cold.sha256_ok
@@ -49,6 +65,26 @@ async def test_a_thousand_idle_sockets_and_64_slow_readers_cost_a_good_pull_noth
         assert not any(each.at_eof() for each in (*idle[:TLS_COUNT], *slow))
         assert peak_memory_bytes(stage.box.pid) <= MEMORY_BYTES_MAX
         assert (await scene.ask("/health"))["status"] != "unhealthy"
+
+
+async def race(besieged: Stage, calm: Stage, name: str) -> float:
+    """Pull from both at once; the besieged client's share when the other has everything."""
+    here_bytes = [0]
+    share = [1.0]  # If it was first.
+
+    def note(_: Digest, bytes_now: int, __: int) -> None:
+        here_bytes[0] = max(here_bytes[0], bytes_now)
+
+    def pull_calmly() -> bool:
+        done = calm.client(f"race {name}", HABITS).pull("large:1b")
+        share[0] = min(1.0, here_bytes[0] / LARGE_BYTES)
+        return done.sha256_ok
+
+    def pull_besieged() -> bool:
+        return besieged.client(f"race {name}", HABITS).pull("large:1b", progress=note).sha256_ok
+
+    assert all(await asyncio.gather(*map(asyncio.to_thread, (pull_calmly, pull_besieged))))
+    return share[0]
 
 
 def raise_own_limit() -> None:

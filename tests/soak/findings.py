@@ -78,6 +78,7 @@ class Findings:
             "reasons": dict(outcomes.reasons.most_common()),
             "wrong": outcomes.wrong,
             "mismatched": dict(outcomes.mismatched),
+            "mismatches": outcomes.mismatches,
             "stranded": outcomes.stranded,
             "received_bytes": outcomes.received_bytes,
             "spells": dict(self.spells),
@@ -148,7 +149,7 @@ def format_findings(findings: Findings) -> str:
     ]
     details = [
         *outcomes.wrong,
-        *(f"mismatched: {each}" for each in set(outcomes.mismatched) - findings.flipped),
+        *(f"mismatched: {each}" for each in outcomes.mismatches),
         *(f"stranded: {each}" for each in outcomes.stranded),
         *(f"descriptor: {each}" for each in findings.descriptors_left),
         *findings.problems,

@@ -1,7 +1,10 @@
-"""Fifty machines that pull, lose patience, come back and pull again.
+"""Sixty machines that pull, lose patience, come back and pull again.
 
 Each is a thread with an address of its own and one generation of Ollama that comes by one way. What
 a pull brought is hashed here once more, from the client's own files, whatever the client says.
+
+Fifty have timers that run faster, so that minutes hold what is else spread over hours; in each
+generation one has them as they are, with the patience that goes with it.
 """
 
 import hashlib
@@ -36,10 +39,11 @@ from tests.journeys.client_table import (
 )
 from tests.soak.catalogue import Fashion
 
-MACHINES_COUNT = 50
+HURRIED_COUNT = 50
+MACHINES_COUNT = HURRIED_COUNT + len(GENERATIONS)
 WAYS = (Way.DNS, Way.PLAIN, Way.PROXY, Way.DIRECT)
 PART_BYTES = 1_000_000  # So that the largest models have sixteen parts and more.
-PACE = 3  # Timers of the clients; a spell of bad weather lasts seconds here, not minutes.
+PACE = 3  # Timers of the hurried clients; a spell of bad weather lasts seconds here, not minutes.
 THINK_SECONDS = 12.0  # Between two pulls of one machine, on average.
 IMPATIENT_SHARE = 0.25  # Of the pulls are given up in the middle,
 IMPATIENT_SECONDS_MAX = 4.0  # within so long; all others once they take
@@ -57,6 +61,7 @@ class Outcomes:
     by_generation: Counter[str] = field(default_factory=Counter)  # Those that ended well.
     wrong: list[str] = field(default_factory=list)  # Pulls that ended well with wrong bytes.
     mismatched: Counter[str] = field(default_factory=Counter)  # Models whose client found it so.
+    mismatches: list[str] = field(default_factory=list)  # And when, by whom, in what.
     stranded: list[str] = field(default_factory=list)  # Machines without their model in the calm.
     received_bytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -70,7 +75,10 @@ class Machine:
     ) -> None:
         self.generation: Generation = GENERATIONS[number % len(GENERATIONS)]
         self.way = WAYS[number // len(GENERATIONS) % len(WAYS)]
-        self.name = f"machine {number} ({self.generation.label} by {self.way})"
+        self.pace = PACE if number < HURRIED_COUNT else 1
+        scale = "" if self.pace == PACE else ", true scale"
+        self.kind = f"{self.generation.label}, {self.way}{scale}"
+        self.name = f"machine {number} ({self.kind})"
         self.random = random.Random(f"{seed} machine {number}")
         self._home = directory / f"machine-{number}"
         self._web_port = web_port
@@ -78,7 +86,7 @@ class Machine:
             self.generation.habits,
             part_bytes_min=PART_BYTES,
             chunked_from_bytes=PART_BYTES,
-            pace=PACE,
+            pace=self.pace,
         )
         around = replace(around, own_address=f"127.0.1.{number + 1}")
         self.client = Client(self._home, around, habits, Identity(ClientKey(), time.time))
@@ -100,12 +108,16 @@ class Machine:
         is_right = result.manifest == model.digest and self._holds(model)
         with outcomes.lock:
             outcomes.counts["well"] += 1
-            outcomes.by_generation[f"{self.generation.label}, {self.way}"] += 1
+            outcomes.by_generation[self.kind] += 1
             outcomes.received_bytes += result.received_bytes
             if not is_right:
                 outcomes.wrong.append(f"{self.name}: {model.repository}")
         self.forget()
         return is_right
+
+    def scaled(self, seconds: float) -> float:
+        """What `seconds` of a hurried client are to this one."""
+        return seconds * PACE / self.pace
 
     def forget(self) -> None:
         """Remove all that it holds, as `ollama rm` does."""
@@ -135,6 +147,8 @@ class Machine:
             elif isinstance(error, DigestMismatchError):
                 outcomes.counts["mismatched"] += 1
                 outcomes.mismatched[str(model.repository)] += 1
+                at = time.strftime("%H:%M:%S", time.gmtime())
+                outcomes.mismatches.append(f"{at} {self.name}, {model.repository}: {error}")
             else:
                 outcomes.counts["failed"] += 1
                 outcomes.reasons[f"{self.way}: {str(error)[-120:]}"] += 1
@@ -195,14 +209,15 @@ class Fleet:
         while not self._is_over.wait(rng.expovariate(1 / THINK_SECONDS)):
             model = machine.unfinished or self._choose(machine)
             is_impatient = rng.random() < IMPATIENT_SHARE
-            seconds = rng.uniform(0.02, IMPATIENT_SECONDS_MAX) if is_impatient else PATIENCE_SECONDS
+            patience = machine.scaled(PATIENCE_SECONDS)
+            seconds = rng.uniform(0.02, IMPATIENT_SECONDS_MAX) if is_impatient else patience
             is_well = machine.pull(model, self.outcomes, seconds)
             if not is_well and rng.random() < FORGETFUL_SHARE:
                 machine.forget()
 
     def _pull_at_last(self, machine: Machine) -> None:
         model = machine.unfinished or self._choose(machine)
-        deadline = time.monotonic() + CALM_SECONDS
+        deadline = time.monotonic() + machine.scaled(CALM_SECONDS)
         while (left := deadline - time.monotonic()) > 0:
             if machine.pull(model, self.outcomes, left):
                 return

@@ -1,4 +1,4 @@
-"""The soak: a real box, fifty clients, bad weather, kills and a restless operator, all at once.
+"""The soak: a real box, sixty clients, bad weather, kills and a restless operator, all at once.
 
 The box is killed now and then in the first half. Its last life then has the second half to itself,
 so that what leaks has time to show. At the end the sky clears: everybody pulls once more, all

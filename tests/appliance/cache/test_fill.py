@@ -219,6 +219,17 @@ async def test_a_disk_that_fails_ends_it_and_leaves_nothing(
     assert (await filler.run()).fault is None
 
 
+async def test_what_a_full_disk_had_taken_is_given_back(
+    filler: Filler, store: Store, disk: FailingDisk
+) -> None:
+    """Also where there is room again a moment later: others wait for it."""
+    disk.fail("write_at", errno.ENOSPC, after=3, is_passing=True)
+    fill = await filler.run()
+    assert isinstance(fill.fault, StoreFullError)
+    assert store.unfinished() == ()
+    assert not any((store.root / "pending").iterdir())
+
+
 @pytest.mark.parametrize("operation", ["sync", "rename", "sync_directory"])
 async def test_a_commit_that_fails_leaves_no_blob(
     filler: Filler, store: Store, disk: FailingDisk, operation: str

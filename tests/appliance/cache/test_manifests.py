@@ -64,6 +64,17 @@ async def test_the_first_ask_fetches_and_stores(
     assert counted(cache, Count.MANIFEST_MISSES) == 1
 
 
+async def test_it_is_given_to_the_last_blank_as_it_came(
+    cache: Cache, source: FakeSource, clock: Clock
+) -> None:
+    odd = b"\n  " + OLD.replace(b": ", b" :\t") + b"\r\n \n"
+    source.publish(LATEST, odd)
+    for _ in ("as it came", "fresh", "stale"):
+        assert (await find(cache)).content == odd
+        clock.now += 40
+    assert (await find(cache)).digest == digest_of(odd)
+
+
 async def test_what_decides_the_answer_goes_upstream(cache: Cache, source: FakeSource) -> None:
     await find(cache, asking("ollama/0.5.7 (arm64 darwin) Go/go1.23", "application/x"))
     assert source.agents == ["ollama/0.5.7 (arm64 darwin) Go/go1.23"]

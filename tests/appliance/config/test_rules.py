@@ -17,7 +17,7 @@ def load(tmp_path: Path, text: str) -> Config:
 
 
 def test_the_defaults_break_nothing() -> None:
-    assert [rule.broken(Config()) for rule in (*ERRORS, *WARNINGS)] == [None] * 14
+    assert [rule.broken(Config()) for rule in (*ERRORS, *WARNINGS)] == [None] * 15
 
 
 @pytest.mark.parametrize("rule", [*ERRORS, *WARNINGS])
@@ -42,6 +42,11 @@ def test_rules_concern_keys_that_exist(rule: Any) -> None:
             "203.0.113.10 is not in box.listen",
         ),
         ('[box]\nstate_dir = "a.conf"', "box.state_dir", "a.conf is not a directory"),
+        (
+            '[box]\nstate_dir = "/srv/box"\nmount_point = "/srv/disk"',
+            "box.mount_point",
+            "/srv/box, the state directory, does not lie on /srv/disk",
+        ),
         ('[origin]\nca_file = "none.pem"', "origin.ca_file", "none.pem cannot be read: No such"),
         ('[origin]\nca_file = "a.conf"', "origin.ca_file", "a.conf holds no PEM certificate"),
         (
@@ -78,6 +83,10 @@ def test_an_error(
     "text",
     [
         pytest.param("[dns]\nenabled = false\nport = 80", id="a port that is not used"),
+        pytest.param(
+            '[box]\nstate_dir = "/srv/box/state"\nmount_point = "/srv/box"', id="on its own disk"
+        ),
+        pytest.param('[box]\nmount_point = "/srv"', id="a state directory that nobody named"),
         pytest.param('[box]\nstate_dir = "new"', id="a directory that is yet to be"),
         pytest.param(
             '[box]\naddress = "10.0.0.2"\n[dns]\nupstream = ["10.0.0.2:5300"]',

@@ -45,6 +45,13 @@ def test_an_empty_config_is_legal(config: Any) -> None:
     assert len(parse_manifest(manifest(config=config)).descriptors) == 1
 
 
+def test_a_manifest_has_a_largest_size() -> None:
+    largest = manifest().ljust(MANIFEST_SIZE_BYTES_MAX)
+    assert parse_manifest(largest) == parse_manifest(manifest())
+    with pytest.raises(ManifestMalformedError, match="too many"):
+        parse_manifest(largest + b" ")
+
+
 def test_a_layer_listed_twice_is_downloaded_once() -> None:
     assert parse_manifest(manifest(layers=[LAYER, LAYER])).total_size_bytes == 10
 

@@ -474,7 +474,6 @@ async def test_a_range_past_the_end_is_a_416(registry: Registry) -> None:
     request = replace(IN_THE_CLEAR, target=BLOB, range_field=f"bytes={SIZE}-")
     answer = await answered(registry, request)
     assert (answer.status, answer.fields["Content-Range"]) == (416, f"bytes */{SIZE}")
-    message_of(answer)
 
 
 async def test_in_the_clear_authorization_opens_nothing_more(
@@ -588,6 +587,28 @@ async def test_the_registry_s_own_name_serves_a_grant_too(registry: Registry) ->
     url = urlsplit(registry.blobs.location(BY_HTTPS, Delivery.LOCATION, TINY, DIGEST))
     asked = replace(BY_HTTPS, target=f"{url.path}?{url.query}", range_field="bytes=-7")
     assert await body_of(await registry.answer(asked)) == CONTENT[-7:]
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        pytest.param(BLOB, 416, id="past the end"),
+        pytest.param(f"/blobs/{DIGEST}", 403, id="without a grant"),
+        pytest.param("/blobs/sha256:ab", 404, id="no digest"),
+        pytest.param(f"/v2/library/other/blobs/{DIGEST}", 503, id="the origin is away"),
+    ],
+)
+async def test_an_error_is_never_taken_for_the_bytes_of_a_part(
+    registry: Registry, source: FakeSource, target: str, status: int
+) -> None:
+    """Ollama looks at no part's status: of a small blob the sentence would have bytes enough."""
+    source.is_away = status == 503
+    part = replace(IN_THE_CLEAR, target=target, range_field=f"bytes={SIZE}-{SIZE + 20}")
+    answer = await answered(registry, part)
+    assert (answer.status, answer.content) == (status, b"")
+    assert "Content-Type" not in answer.fields
+    if status in (403, 404):
+        assert message_of(await answered(registry, replace(part, range_field=None)))
 
 
 async def test_a_grant_that_is_none_is_a_403_in_json(registry: Registry) -> None:

@@ -14,7 +14,7 @@ from tests.fakes.disk import FailingDisk
 def test_files_and_directories_are_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        assert Disk().make_directory(tmp_path / "a" / "b")
+        assert Disk().make_directory(tmp_path / "a" / "b", parents=True)
         os.close(Disk().open_new(tmp_path / "file"))
         os.close(Disk().open_lock(tmp_path / "lock"))
     finally:
@@ -22,6 +22,12 @@ def test_files_and_directories_are_ours_alone_whatever_the_umask(tmp_path: Path)
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
+
+
+def test_nothing_is_made_where_a_disk_was_taken_away(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Disk().make_directory(tmp_path / "blobs" / "ab")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_is_there_is_not_made(tmp_path: Path) -> None:

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.store.faults import StoreOnNetworkError
-from appliance.store.mounts import find_file_system, refuse_network
+from appliance.store.faults import DiskUnmountedError, StoreOnNetworkError
+from appliance.store.mounts import (
+    find_file_system,
+    find_mount_points,
+    is_mounted,
+    refuse_network,
+    refuse_unmounted,
+)
 
 TABLE = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -63,3 +69,59 @@ def test_a_local_one_is_taken_and_so_is_one_nothing_is_known_of(tmp_path: Path) 
     refuse_network(tmp_path, table)
     table.write_text("1 1 0:1 / / rw - ext4 /dev/sda rw\n")
     refuse_network(tmp_path, table)
+
+
+FSTAB = r"""
+# <file system> <mount point> <type> <options> <dump> <pass>
+#/dev/sdz1 /commented/out ext4 defaults 0 0
+UUID=1 / ext4 errors=remount-ro 0 1
+UUID=2 none swap sw 0 0
+UUID=3 /srv/two\040words xfs defaults,nofail 0 2
+/srv/here /srv/there none bind 0 0
+half a
+"""
+
+
+def test_what_fstab_mounts_is_read_with_its_spaces_and_without_what_is_no_disk() -> None:
+    assert list(find_mount_points(FSTAB)) == [PurePosixPath("/srv/two words")]
+
+
+@given(st.text())
+def test_any_fstab_gives_an_answer(text: str) -> None:
+    list(find_mount_points(text))
+
+
+@pytest.fixture
+def fstab(tmp_path: Path) -> Path:
+    file = tmp_path / "fstab"
+    file.write_text(f"UUID=4 {tmp_path}/disk ext4 nofail 0 2\n")
+    return file
+
+
+@pytest.mark.parametrize("place", ["disk", "disk/state"])
+def test_a_disk_that_fstab_names_and_that_is_not_there_is_missed(
+    tmp_path: Path, fstab: Path, place: str
+) -> None:
+    (tmp_path / "disk").mkdir()
+    with pytest.raises(DiskUnmountedError, match="nothing is mounted at") as caught:
+        refuse_unmounted(tmp_path / place, None, fstab)
+    assert str(fstab) in str(caught.value)
+    assert str(tmp_path / "disk") in caught.value.hint
+
+
+def test_what_lies_beside_a_missing_disk_is_not_concerned(tmp_path: Path, fstab: Path) -> None:
+    refuse_unmounted(tmp_path / "disk2", None, fstab)
+    refuse_unmounted(tmp_path / "state", None, tmp_path / "no fstab")
+
+
+def test_the_operators_word_goes_before_fstab(tmp_path: Path, fstab: Path) -> None:
+    with pytest.raises(DiskUnmountedError, match="mount_point") as caught:
+        refuse_unmounted(tmp_path / "state", tmp_path, tmp_path / "no fstab")
+    assert caught.value.mount_point == tmp_path
+    refuse_unmounted(tmp_path / "disk", Path("/proc"), fstab)
+
+
+def test_a_mount_point_is_one_only_while_something_is_mounted(tmp_path: Path) -> None:
+    assert is_mounted(Path("/proc"))
+    assert not is_mounted(tmp_path)
+    assert not is_mounted(tmp_path / "nowhere")

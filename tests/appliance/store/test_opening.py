@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.store.faults import (
+    DiskUnmountedError,
     LedgerDamagedError,
     StoreLockedError,
     StoreOnNetworkError,
@@ -16,6 +17,10 @@ from appliance.store.faults import (
 from appliance.store.layout import Layout
 from appliance.store.store import open_store
 from tests.appliance.store.samples import CONTENT, store_blob
+
+
+def everything_in(root: Path) -> set[Path]:
+    return set(root.rglob("*"))
 
 
 def test_a_new_store_has_nothing_to_tell(root: Path) -> None:
@@ -47,9 +52,40 @@ def test_a_second_one_is_refused_and_told_the_first_ones_pid(root: Path) -> None
 def test_a_store_whose_marker_went_is_refused(root: Path) -> None:
     open_store(root).close()
     (root / "marker").unlink()
+    before = everything_in(root)
     for _ in range(2):
         with pytest.raises(StoreUnmarkedError, match="missing"):
             open_store(root)
+    assert everything_in(root) == before
+
+
+def test_nothing_is_made_where_the_disk_of_a_new_store_is_missing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fstab = root.parent / "fstab"
+    fstab.write_text(f"UUID=1 {root} ext4 nofail 0 2\n")
+    monkeypatch.setattr("appliance.store.mounts.refuse_unmounted.__defaults__", (fstab,))
+    with pytest.raises(DiskUnmountedError):
+        open_store(root)
+    assert not root.exists()
+
+
+def test_a_store_that_has_its_marker_is_opened_whatever_fstab_says(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(root).close()
+    fstab = root.parent / "fstab"
+    fstab.write_text(f"UUID=1 {root} ext4 nofail 0 2\n")
+    monkeypatch.setattr("appliance.store.mounts.refuse_unmounted.__defaults__", (fstab,))
+    open_store(root).close()
+
+
+def test_where_the_operator_names_the_disk_a_store_below_its_mount_point_is_none(
+    root: Path,
+) -> None:
+    open_store(root).close()
+    with pytest.raises(DiskUnmountedError, match=r"box\.mount_point"):
+        open_store(root, mount_point=root)
 
 
 def test_another_stores_marker_is_refused(root: Path, tmp_path: Path) -> None:

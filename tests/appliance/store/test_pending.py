@@ -151,6 +151,17 @@ def test_one_wrong_bit_is_never_published(
     assert files_in(premises) == [f"quarantine/{DIGEST.encoded}"]
 
 
+def test_a_file_that_grew_behind_our_back_is_never_published(
+    pending: PendingBlob, premises: Premises
+) -> None:
+    pending.write(0, CONTENT)
+    with premises.layout.pending_bytes(DIGEST).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(DigestMismatchError):
+        pending.commit(stored_at=NOON)
+    assert premises.catalog.find_blob(DIGEST) is None
+
+
 def test_after_a_mismatch_the_blob_can_be_begun_again(
     shelf: Shelf, pending: PendingBlob, premises: Premises
 ) -> None:

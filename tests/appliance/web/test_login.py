@@ -63,6 +63,11 @@ async def test_without_a_password_nobody_logs_in(door: Door) -> None:
     assert await log_in(door, b"password=short") == (403, "")
 
 
+def test_where_no_file_is_named_there_is_no_password_not_even_the_empty_one() -> None:
+    with pytest.raises(PasswordFileError, match="not set"):
+        read_password(None)
+
+
 def test_only_the_first_line_is_the_password(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text(f" {PASSWORD} \nmore\n")
