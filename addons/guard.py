@@ -23,7 +23,7 @@ from mitmproxy.net.http.status_codes import CONTINUE
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
-from mitmproxy.proxy.layers.http import HttpLayer
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     HttpEvent,
@@ -35,7 +35,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 
-from addons.inline import AnswerAtOnce, InlineStream, LendableConnection
+from addons.inline import AnswerAtOnce, InlineStream, LendableConnection, find_trouble
 from addons.internals import MitmproxyChangedError, require_methods
 from addons.refusals import Refusal, reword, verdict_of
 from appliance.protocol.errors import (
@@ -212,6 +212,10 @@ class BoundedHttpLayer(HttpLayer):
 
     _is_held = False
 
+    def __init__(self, context: Context, mode: HTTPMode) -> None:
+        super().__init__(context, mode)
+        self._stream_kind = HttpStream if find_trouble() else InlineStream
+
     def _handle_event(self, event: events.Event) -> Any:
         if isinstance(event, events.Start):
             self.connections[self.context.client] = BoundedHttp1Server(self.context.fork())
@@ -223,7 +227,7 @@ class BoundedHttpLayer(HttpLayer):
         self._hold_or_release()
 
     def make_stream(self, stream_id: int) -> Any:
-        self.streams[stream_id] = InlineStream(self.context.fork(), stream_id)
+        self.streams[stream_id] = self._stream_kind(self.context.fork(), stream_id)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 
     def _hold_or_release(self) -> None:

@@ -16,16 +16,21 @@ _SELF_CHECK = (
     *(f"/blobs/{digest}" for digest in BuiltinSource().digests),
 )
 
+_IS_TOLD = "told"  # A flow's metadata: its line is written.
+
 
 class Report:
     """Writes access lines."""
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """What the box answers itself, which is decided by now, meets no later hook."""
+        """What the box answers itself is decided by now, and as a rule meets no later hook."""
         if flow.response is not None:
             self.response(flow)
+            flow.metadata[_IS_TOLD] = True
 
     def response(self, flow: http.HTTPFlow) -> None:
+        if flow.metadata.get(_IS_TOLD):
+            return
         assert flow.response is not None, "the hook comes after a response"
         is_own = flow.request.path.startswith(_SELF_CHECK)
         _log.log(

@@ -269,13 +269,13 @@ async def _open_session(
             yield session
 
 
-def call_stand_in(state_dir: Path, places: Iterable[tuple[str, int]]) -> Any:
-    """What `/health` says at the first of `places` where something stands in for a box.
+def call_health(state_dir: Path, places: Iterable[tuple[str, int]]) -> Any:
+    """What `/health` says at the first of `places` where the box of `state_dir` answers.
 
     With its disk missing there is no control socket: that lies in the state directory.
 
     Raises:
-        BoxNotRunningError: nothing does, or for another state directory.
+        BoxNotRunningError: none does, or another one.
     """
     return asyncio.run(_ask_health(str(state_dir.absolute()), places))
 

@@ -8,6 +8,7 @@ that has changed: then it makes way for the box itself.
 """
 
 import asyncio
+import os
 import secrets
 import tempfile
 import time
@@ -25,6 +26,7 @@ from appliance.assembly import (
     make_proxy_rules,
     make_pseudonym,
     make_resolver,
+    read_servers,
 )
 from appliance.config import Config
 from appliance.dns.responder import DnsResponder, DnsUnavailableError
@@ -58,6 +60,7 @@ from appliance.web.standin import Plight, make_standin_app
 LOOK_SECONDS = 1.0  # A look is a few questions to the file system.
 TRUTH_SECONDS = 30.0  # How old the registry's address may be when DNS comes to need it.
 HTTPS_PORT = 443
+MEMORY = Path("/dev/shm")  # noqa: S108  # Where a lock can lie if every disk is full.
 
 # What is said once all doors are open.
 STANDS_IN = "passing all on to the registry until the disk is there"
@@ -139,14 +142,15 @@ async def _open_doors(
     tls, proxy, web = open_listeners(config, say)
     for listener in (tls, *web, *(() if proxy is None else (proxy,))):
         stack.callback(listener.close)
-    lock_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ollama-appliance-")))
+    scratch = MEMORY if os.access(MEMORY, os.W_OK) else None
+    lock_dir = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, prefix="dns-"))
     try:
         responder, servers = await start_dns(
-            stack, config, surroundings, BlobPlace(), say, lock_dir=lock_dir
+            stack, config, surroundings, BlobPlace(), say, lock_dir=Path(lock_dir)
         )
     except DnsUnavailableError as unavailable:  # Perhaps a killed box's, which has failed open.
         say(f"note: {unavailable}: {unavailable.hint}")
-        responder, servers = None, tuple(config.dns.upstream)
+        responder, servers = None, read_servers(config, surroundings, config.dns.port)
     resolver = make_resolver(config, surroundings, servers)
     pseudonym = make_pseudonym(secrets.token_bytes(32))
     origin, name = urlsplit(config.origin.url), config.origin.name

@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance.cli.showing import print_lines, tell_fault
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
-from appliance.control import BoxNotRunningError, call_box, call_stand_in
+from appliance.control import BoxNotRunningError, call_box, call_health
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,7 +38,7 @@ def _ask(config: Config) -> dict[str, Any]:
     except BoxNotRunningError:
         host = str((*config.box.listen, "127.0.0.1")[0])
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # Dialled.
-        status = call_stand_in(config.state_dir, [(host, port) for port in config.web.ports])
+        status = call_health(config.state_dir, [(host, port) for port in config.web.ports])
     return status
 
 

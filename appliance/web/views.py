@@ -41,6 +41,8 @@ class Views:
             "checks": {
                 name: {"ok": check.is_ok, "detail": check.detail} for name, check in checks.items()
             },
+            "version": self._facts.version,
+            "state_dir": self._facts.state_dir,  # For `status`, once its own way there is gone.
         }
         return _json(document, status=code)
 

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from addons import guard
 from appliance.upstream.builtin import BUILTIN, BuiltinSource
 from tests.addons.conftest import NAME, Door, OpenDoor, request
 from tests.fakes.wire import RawOrigin
@@ -55,3 +56,13 @@ async def test_the_box_s_own_pulls_are_no_news(
         await wire.ask(request("GET", f"/v2/{BUILTIN.repository}/manifests/latest"))
         await wire.ask(request("HEAD", f"/blobs/{BuiltinSource().digests[0]}?expires=1"))
     assert [level for level, _ in lines(caplog)] == [logging.DEBUG, logging.DEBUG]
+
+
+async def test_without_inline_bodies_it_is_one_line_all_the_same(
+    open_door: OpenDoor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "find_trouble", lambda: "a mitmproxy that changed")
+    async with open_door("http://registry.ollama.ai:1") as door, door.dial() as wire:
+        answer = await wire.ask(request("GET", "/v2/"))
+    assert answer.status == 200
+    assert lines(caplog) == [(logging.INFO, "127.0.0.1 GET /v2/ 200 -")]

@@ -62,7 +62,7 @@ async def test_what_it_tells_of_itself_is_so(state: Path, said: list[str]) -> No
 async def test_a_mitmproxy_that_cannot_send_bodies_costs_only_those(
     state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HttpStream, "check_killed", None)
+    monkeypatch.setattr(HttpStream, "state_consume_request_body", None)
     async with AsyncExitStack() as stack:
         box = await start(stack, make_config(state), said.append)
         assert not box.engine.registry.blobs.can_send_inline

@@ -12,6 +12,8 @@ from appliance.upstream.builtin import BUILTIN
 from appliance.web.learnt import FORGET_LEARNT
 from tests.appliance.boxes import make_config, running_box
 
+OF_A_MODEL = {"pin", "unpin", "rm", "prefetch", "unprefetch"}
+
 
 @pytest.fixture(scope="module")
 def questions() -> tuple[str, ...]:
@@ -28,8 +30,10 @@ async def test_every_question_has_an_answer(tmp_path: Path, questions: tuple[str
         assert told["models"] == told["learnt"] == told["tokens"] == []
         assert told["status"]["status"] == "healthy"
         assert await wish_of_box(state_dir, FORGET_LEARNT, {}) == []
-        for deed in set(DEEDS) - {"pin", "unpin", "rm", "evict"}:
+        for deed in set(DEEDS) - OF_A_MODEL - {"evict"}:
             await wish_of_box(state_dir, deed, {})
+        for deed in ("pin", "unpin", "unprefetch"):
+            await wish_of_box(state_dir, deed, {"model": "llama3.2"})
 
 
 async def test_a_prefetch_is_told_to_its_end_and_audited(tmp_path: Path) -> None:

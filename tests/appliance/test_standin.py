@@ -18,7 +18,7 @@ import pytest
 from appliance import standin, supervisor
 from appliance.cli.status import format_status
 from appliance.config import Config
-from appliance.control import BoxNotRunningError, call_stand_in
+from appliance.control import BoxNotRunningError, call_health
 from appliance.ground import (
     ROOM_BYTES_MIN,
     DiskFailedError,
@@ -239,9 +239,9 @@ async def test_status_asks_what_stands_in(state: Path) -> None:
     fault = DiskUnmountedError(state, state, "box.mount_point")
     async with standing(config, fault):
         places = [(LOOPBACK, 9), (LOOPBACK, config.web.ports[0])]
-        told = await asyncio.to_thread(call_stand_in, state, places)
+        told = await asyncio.to_thread(call_health, state, places)
         with pytest.raises(BoxNotRunningError):
-            await asyncio.to_thread(call_stand_in, state.with_name("other"), places)
+            await asyncio.to_thread(call_health, state.with_name("other"), places)
     lines = list(format_status(told))
     assert lines[0].startswith("unhealthy: version ")
     assert lines[1].startswith("  BROKEN disk: nothing is mounted at")

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from appliance import checkup, self_pull, supervisor
-from appliance.control import SOCKET_NAME, ask_box, wish_of_box
+from appliance.control import SOCKET_NAME, ask_box, call_health, wish_of_box
 from appliance.demo.ports import choose_port
 from appliance.policy.delivery import Delivery
 from appliance.policy.learning import Subject
@@ -104,6 +104,15 @@ async def test_the_verbs_are_answered(tmp_path: Path) -> None:
     assert (status["addresses"], status["fills"]) == ([LOOPBACK], [])
     assert status["ca_fingerprint"].count(":") == 31
     assert status["checks"]["upstream"]["ok"]
+
+
+async def test_status_is_told_also_once_the_state_directory_is_gone(tmp_path: Path) -> None:
+    async with running_box(make_config(tmp_path / "state")) as box:
+        (tmp_path / "state").rename(tmp_path / "away")
+        places = [(LOOPBACK, box.config.web.ports[0])]
+        told = await asyncio.to_thread(call_health, box.config.state_dir, places)
+        (tmp_path / "away").rename(tmp_path / "state")
+    assert "is gone: mount its disk again" in told["checks"]["disk"]["detail"]
 
 
 async def test_a_second_box_on_the_same_state_is_refused(tmp_path: Path) -> None:

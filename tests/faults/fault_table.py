@@ -42,7 +42,7 @@ WEIGHTS_BYTES, UNDER_WAY_BYTES = 3_000_000, 300_000
 SLOW_BYTES_PER_SECOND = 400_000
 HABITS = Habits(part_bytes_min=200_000, pace=5)  # A stall is noticed after six seconds.
 OPEN_SECONDS = 4.0  # Two, and what a loaded machine adds.
-GOES_ON_SECONDS = 4.0  # What is left of a pull under way takes a fraction of it on a fast line.
+STILL_SECONDS = 4.0  # A pull of which nothing moves for so long waits; however slow the machine.
 MENDED_SECONDS = 20.0
 
 _TABLE = re.compile(r"(?<=<!-- faults -->\n).*?(?=<!-- end of faults -->)", re.DOTALL)
@@ -303,12 +303,22 @@ class UnderWay:
         self._client = scene.client()
         self.has_begun = asyncio.Event()
         self.is_right = False
+        self._moves = 0
+
+    async def has_ended_or_stopped(self, running: asyncio.Task[None]) -> bool:
+        """Wait until it has ended, or nothing moves any more; whether it has ended."""
+        before = -1
+        while not running.done() and self._moves != before:
+            before = self._moves
+            await asyncio.wait([running], timeout=STILL_SECONDS)
+        return running.done()
 
     async def pull(self) -> None:
         """Pull, as somebody types it; it may fail."""
         loop = asyncio.get_running_loop()
 
         def note(_: object, here_bytes: int, total_bytes: int) -> None:
+            self._moves += 1
             if here_bytes >= UNDER_WAY_BYTES:
                 loop.call_soon_threadsafe(self.has_begun.set)
 
@@ -334,8 +344,7 @@ async def play(fault: Fault, directory: Path) -> Outcome:
             has_opened = await scene.leads_within(TRUTH, OPEN_SECONDS)
             scene.outside.line.total_bytes_per_second = None
             new = [await scene.pull_anew(each) for each in (held, other)]
-            await asyncio.wait([running], timeout=GOES_ON_SECONDS)
-            has_ended = running.done()
+            has_ended = await under_way.has_ended_or_stopped(running)
         if fault.is_fatal:
             await scene.box.wait()
             await lives.enter_async_context(scene.next_life())

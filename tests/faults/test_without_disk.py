@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.control import call_stand_in
+from appliance.control import call_health
 from appliance.demo.box import BoxProcess
 from appliance.demo.outside import CDN_NAME, REGISTRY_NAME
 from appliance.standin import STANDS_IN
@@ -48,7 +48,7 @@ async def test_every_pull_goes_past_it(way: Way, tmp_path: Path) -> None:
         for generation in (OLD, NEWEST, TENSORS):
             assert await journey.play(generation) is Outcome.UNCACHED, generation.label
         told = await asyncio.to_thread(
-            call_stand_in, box.state_directory, [("127.0.0.1", box.web_port)]
+            call_health, box.state_directory, [("127.0.0.1", box.web_port)]
         )
         assert told["status"] == "unhealthy"
         assert not told["checks"]["disk"]["ok"]

@@ -23,7 +23,7 @@ HOUSE = Path(__file__).parents[2]
 COPIED = ("addons", "appliance", "docker", "docs", "scripts", "systemd", "tests")
 SECONDS_MAX = 600.0  # For all tests of one mutant; who hangs has noticed, too.
 
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _PASSED, _FAILING = 0, 1  # Exit codes of pytest; any other says that it could not test.
 
 

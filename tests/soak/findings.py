@@ -79,6 +79,8 @@ class Findings:
             "wrong": outcomes.wrong,
             "mismatched": dict(outcomes.mismatched),
             "mismatches": outcomes.mismatches,
+            "outwaited": outcomes.outwaited,
+            "longest_silence": list(outcomes.longest_silence),
             "stranded": outcomes.stranded,
             "received_bytes": outcomes.received_bytes,
             "spells": dict(self.spells),
@@ -126,6 +128,8 @@ def format_findings(findings: Findings) -> str:
     lines = [
         f"seed {findings.seed}, {findings.seconds:.0f} s",
         f"pulls: {_list(outcomes.counts)}; {outcomes.received_bytes / MB:.0f} MB came to clients",
+        f"longest silence of a pull that ended well: {outcomes.longest_silence[0]:.1f} s "
+        f"({outcomes.longest_silence[1]}); out of patience: {len(outcomes.outwaited)}",
         f"weather: {_list(findings.spells)}",
         f"box: killed {findings.kills} times, mended {len(findings.recovery)} things at starts, "
         f"evicted {findings.evictions} models",
@@ -150,6 +154,7 @@ def format_findings(findings: Findings) -> str:
     details = [
         *outcomes.wrong,
         *(f"mismatched: {each}" for each in outcomes.mismatches),
+        *(f"out of patience: {each}" for each in outcomes.outwaited),
         *(f"stranded: {each}" for each in outcomes.stranded),
         *(f"descriptor: {each}" for each in findings.descriptors_left),
         *findings.problems,

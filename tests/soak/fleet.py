@@ -62,6 +62,8 @@ class Outcomes:
     wrong: list[str] = field(default_factory=list)  # Pulls that ended well with wrong bytes.
     mismatched: Counter[str] = field(default_factory=Counter)  # Models whose client found it so.
     mismatches: list[str] = field(default_factory=list)  # And when, by whom, in what.
+    outwaited: list[str] = field(default_factory=list)  # Pulls that ran out of all patience.
+    longest_silence: tuple[float, str] = (0.0, "")  # In seconds, of pulls that ended well; whose.
     stranded: list[str] = field(default_factory=list)  # Machines without their model in the calm.
     received_bytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -110,6 +112,11 @@ class Machine:
             outcomes.counts["well"] += 1
             outcomes.by_generation[self.kind] += 1
             outcomes.received_bytes += result.received_bytes
+            silence = max((each.longest_silence_seconds for each in result.blobs), default=0.0)
+            at = time.strftime("%H:%M:%S", time.gmtime())
+            outcomes.longest_silence = max(
+                outcomes.longest_silence, (silence, f"{at} {self.name}, {model.repository}")
+            )
             if not is_right:
                 outcomes.wrong.append(f"{self.name}: {model.repository}")
         self.forget()
@@ -211,9 +218,17 @@ class Fleet:
             is_impatient = rng.random() < IMPATIENT_SHARE
             patience = machine.scaled(PATIENCE_SECONDS)
             seconds = rng.uniform(0.02, IMPATIENT_SECONDS_MAX) if is_impatient else patience
+            began = time.monotonic()
             is_well = machine.pull(model, self.outcomes, seconds)
+            if not is_well and not is_impatient and time.monotonic() - began >= patience:
+                self._note_outwaited(machine, model)
             if not is_well and rng.random() < FORGETFUL_SHARE:
                 machine.forget()
+
+    def _note_outwaited(self, machine: Machine, model: DemoModel) -> None:
+        at = time.strftime("%H:%M:%S", time.gmtime())
+        with self.outcomes.lock:
+            self.outcomes.outwaited.append(f"{at} {machine.name}, {model.repository}")
 
     def _pull_at_last(self, machine: Machine) -> None:
         model = machine.unfinished or self._choose(machine)
