@@ -19,11 +19,14 @@ def describe_stats(
     models: list[ModelRow],
     progress: Progress,
     *,
-    budget: Budget,
+    budget: Budget | None = None,
     directory: str,
     now: float,
 ) -> dict[str, Any]:
-    """`/cache/stats`. Ratios are None where nothing was counted yet."""
+    """`/cache/stats`. Ratios are None where nothing was counted yet.
+
+    `budget` is None where no box runs that would keep to it.
+    """
     listed_bytes = sum(row.held_size_bytes for row in models)
     return {
         "blob_count": stats.blob_count,
@@ -35,8 +38,8 @@ def describe_stats(
         "pending_blob_count": stats.pending_count,
         "pending_held_bytes": stats.pending_held_bytes,
         "free_bytes": stats.free_bytes,
-        "quota_bytes": budget.max_size_bytes,
-        "min_free_bytes": budget.min_free_bytes,
+        "quota_bytes": budget and budget.max_size_bytes,
+        "min_free_bytes": budget and budget.min_free_bytes,
         "quarantined_count": stats.quarantined_count,
         "scrub": describe_scrub(progress),
         "dedup_ratio": ratio(listed_bytes, stats.blob_size_bytes),
