@@ -3,8 +3,9 @@
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run demo soak bench test fuzz check format slow faults mutants crash lock clean environment programs tests static
+.PHONY: help run demo soak bench test fuzz check format slow contract screenshots faults mutants crash lock clean environment programs tests static
 ARGS ?=
+JOBS ?= 2
 ONLY ?=
 BIN := .venv/bin
 
@@ -28,7 +29,7 @@ bench: environment  ## measure the box beside nginx, dnsmasq and curl; docs/PERF
 	@scripts/debian-programs --bench
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-test: environment programs tests  ## run the tests
+test: environment programs tests  ## run the tests, JOBS (2) at a time
 
 fuzz: environment  ## fuzz what parses bytes from outside: by hypothesis, then by atheris where that is installed
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest --timeout 0 tests/fuzz
@@ -42,6 +43,12 @@ format: environment  ## format the code and mend what the linter can
 
 slow: environment programs  ## the tests that every run leaves out: whole networks, a storm, life after life
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+contract: environment  ## ask a real box's API for all that its description allows, at length; ARGS='-n 500'
+	$(BIN)/python -m tests.journeys.contract $(ARGS)
+
+screenshots: environment programs  ## look at the page of a box that works, and keep what docs/ shows of it
+	$(BIN)/python -m tests.screenshots $(ARGS)
 
 faults: environment programs  ## make each of twelve faults on a real box, and hold docs/OPERATING.md to what comes of it
 	EVERY_FAULT=1 $(BIN)/python -m pytest tests/faults/test_fail_open.py $(ARGS)
@@ -64,6 +71,7 @@ environment:
 
 programs:
 	@scripts/debian-programs
+	@scripts/axe-core
 
 static:
 	$(BIN)/ruff format --check .
@@ -72,4 +80,4 @@ static:
 	$(BIN)/lint-imports --no-logo
 
 tests:
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)

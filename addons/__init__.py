@@ -11,7 +11,12 @@ In the order in which a request meets them:
 - `report`: one line in the log for each request.
 
 `responses` is to mitmproxy's HTTP client what `guard` is to its server, and `refusals` gives its
-errors the registry's shape. `master` runs mitmproxy with exactly these, on sockets handed to it;
+errors the registry's shape. `hooks` calls those addons that listen, and no others. `master` runs
+mitmproxy with exactly these, on sockets handed to it;
 `doors` tells by which of them a client came; `flows` is the one file that knows both mitmproxy's
 flows and our values.
 """
+
+from addons.internals import skip_unused_addons
+
+skip_unused_addons()  # Before any module here imports one of mitmproxy's.

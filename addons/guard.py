@@ -35,7 +35,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 
-from addons.inline import InlineStream, LendableConnection
+from addons.inline import AnswerAtOnce, InlineStream, LendableConnection
 from addons.internals import MitmproxyChangedError, require_methods
 from addons.refusals import Refusal, reword, verdict_of
 from appliance.protocol.errors import (
@@ -180,6 +180,9 @@ class BoundedHttp1Server(Http1Server):
             if isinstance(event, ResponseProtocolError):
                 with_body = self.request is None or self.request.method != "HEAD"
                 yield reword(command, verdict_of(event), with_body=with_body)
+            elif isinstance(event, AnswerAtOnce) and isinstance(command, commands.SendData):
+                command.data += event.response.raw_content or b""
+                yield command
             else:
                 yield command
         if isinstance(event, ResponseHeaders) and event.response.status_code == CONTINUE:

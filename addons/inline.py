@@ -29,8 +29,7 @@ from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HttpStream, SendHttp
-from mitmproxy.proxy.layers.http._events import ResponseHeaders
-from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
+from mitmproxy.proxy.layers.http._events import RequestEndOfMessage, ResponseHeaders
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from mitmproxy.proxy.server import ConnectionHandler
 from OpenSSL import SSL
@@ -39,14 +38,13 @@ from addons.internals import MitmproxyChangedError, require_fields, require_meth
 from appliance.cache.readers import Reader
 from appliance.delivery.pump import STALL_SECONDS_MAX, Pumps
 from appliance.delivery.sockets import take_socket
-from appliance.delivery.tls import TlsOutlet
+from appliance.delivery.tls import TlsOutlet, sealed_bytes_max
 from appliance.protocol.ranges import Span
 from appliance.registry.bodies import send_body
 
-# A record carries 16 KiB (RFC 8446 §5.1), and its frame is at most 5 + 8 + 16 bytes with our
-# ciphers of TLS 1.2, and fewer in 1.3.
-_RECORD_BYTES = 16 * 1024
-_FRAME_BYTES_MAX = 64
+# OpenSSL as pyOpenSSL calls it, and how it names memory. `bio_read` makes new memory each time.
+_LIBRARY: Any = getattr(SSL, "_lib", None)
+_MEMORY: Any = getattr(SSL, "_ffi", None)
 
 _BODY = "body"  # A flow's metadata: the Body that follows its response's head.
 
@@ -54,10 +52,13 @@ _BODY = "body"  # A flow's metadata: the Body that follows its response's head.
 def check_internals() -> None:
     """Raise MitmproxyChangedError unless the private names used here are where they were."""
     require_methods(HttpLayer, "make_stream")
-    require_methods(HttpStream, "send_response", "check_killed", "flow_done")
+    require_methods(HttpStream, "flow_done", "state_consume_request_body")
     require_methods(HttpStream, "state_done", "state_errored")
     require_fields(HttpStream, "client_state", "server_state", "stream_id")
     require_fields(ConnectionHandler, "_drain_lock", "transports")
+    require_fields(SSL.Connection, "_from_ssl")
+    if not (hasattr(_LIBRARY, "BIO_read") and hasattr(_MEMORY, "from_buffer")):
+        raise MitmproxyChangedError("its pyOpenSSL has no BIO_read any more")
 
 
 def find_trouble() -> str:
@@ -88,15 +89,19 @@ class LendableConnection(SSL.Connection):
 
     def seal(self, plaintext: memoryview | bytes) -> bytes:
         """All the records of `plaintext`. Raises ConnectionError if the session is broken."""
-        size = len(plaintext)
-        enough = size + (size // _RECORD_BYTES + 2) * _FRAME_BYTES_MAX
+        sealed = memoryview(bytearray(sealed_bytes_max(len(plaintext))))
+        return bytes(sealed[: self.seal_into(sealed, plaintext)])
+
+    def seal_into(self, sealed: memoryview, plaintext: memoryview | bytes) -> int:
+        """See `appliance.delivery.tls.Session`."""
         try:
             self.sendall(plaintext)
-            sealed = self.bio_read(enough)
         except SSL.Error as error:
             raise ConnectionAbortedError("the TLS session is broken") from error
-        assert len(sealed) < enough, "a record was left behind"
-        return sealed
+        room = _MEMORY.from_buffer(sealed)
+        sealed_bytes: int = _LIBRARY.BIO_read(self._from_ssl, room, len(sealed))
+        assert 0 < sealed_bytes < len(sealed), "a record was left behind"
+        return sealed_bytes
 
     def sendall(self, buf: Any, flags: int = 0) -> int:
         self._check()
@@ -139,24 +144,29 @@ class SendBodyHook(commands.StartHook):
     body: Body
 
 
-class InlineStream(HttpStream):
-    """A stream whose response may have its body sent by a pump."""
+@dataclass
+class AnswerAtOnce(ResponseHeaders):
+    """A response's head and what it holds itself: one record of TLS, and one packet."""
 
-    def send_response(self, already_streamed: bool = False) -> Any:
+
+class InlineStream(HttpStream):
+    """A stream whose response may have its body sent by a pump.
+
+    What an addon answered at the request's head meets no further hooks: nobody has more to say,
+    and each costs as much as reading the request did.
+    """
+
+    def state_consume_request_body(self, event: Any) -> Any:
+        if self.flow.response is None or not isinstance(event, RequestEndOfMessage):
+            yield from super().state_consume_request_body(event)
+            return
+        self.client_state = self.server_state = self.state_done
         body: Body | None = self.flow.metadata.get(_BODY)
-        if body is None or already_streamed:
-            yield from super().send_response(already_streamed)
-            return
-        assert self.flow.response is not None, "a body follows a head"
-        yield HttpResponseHook(self.flow)
-        self.server_state = self.state_done
-        if (yield from self.check_killed(False)):
-            return
-        head = ResponseHeaders(self.stream_id, self.flow.response, end_stream=False)
-        yield SendHttp(head, self.context.client)
-        body.session = self._find_session()
-        yield SendBodyHook(body)
-        yield from self.flow_done() if body.is_whole else self._cut()
+        yield SendHttp(AnswerAtOnce(self.stream_id, self.flow.response), self.context.client)
+        if body is not None:
+            body.session = self._find_session()
+            yield SendBodyHook(body)
+        yield from self.flow_done() if body is None or body.is_whole else self._cut()
 
     def _find_session(self) -> LendableConnection | None:
         """That of the innermost TLS layer: inside a tunnel there may be one more."""

@@ -1,5 +1,11 @@
 """How the private names of mitmproxy that this package takes are looked for, at start."""
 
+import importlib.util
+import sys
+from types import ModuleType
+
+_PACKAGE = "mitmproxy.addons"
+
 
 class MitmproxyChangedError(Exception):
     """This mitmproxy lacks something that the box relies on."""
@@ -20,3 +26,18 @@ def require_fields(owner: type, *names: str) -> None:
     for name in names:
         if name not in made:
             raise MitmproxyChangedError(f"its {owner.__name__} has no {name} any more")
+
+
+def skip_unused_addons() -> None:
+    """Have the package of mitmproxy's own addons import none of them by itself.
+
+    It imports them all, with a web server and a client of LDAP: a sixth of the time that the box
+    takes to start, and ten megabytes. Those that are used here are imported by their names. Where
+    somebody has imported the package already it stays as it is.
+    """
+    spec = importlib.util.find_spec("mitmproxy")
+    if _PACKAGE in sys.modules or spec is None or not spec.submodule_search_locations:
+        return
+    package = ModuleType(_PACKAGE)
+    package.__path__ = [f"{place}/addons" for place in spec.submodule_search_locations]
+    sys.modules[_PACKAGE] = package

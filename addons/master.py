@@ -13,6 +13,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from addons import responses
 from addons.doors import format_mode
 from addons.guard import check_internals
+from addons.hooks import listen
 from addons.inline import Inline
 from addons.intercept import Intercept
 from addons.registry import RegistryAddon
@@ -56,6 +57,7 @@ class Proxy:
 
     async def __aenter__(self) -> "Proxy":
         self._master = Master(options.Options(), event_loop=asyncio.get_running_loop())
+        listen(self._master)
         self._master.addons.add(*self._addons, self._proxyserver)
         self._master.options.update(
             server=False,

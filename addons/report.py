@@ -20,6 +20,11 @@ _SELF_CHECK = (
 class Report:
     """Writes access lines."""
 
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """What the box answers itself, which is decided by now, meets no later hook."""
+        if flow.response is not None:
+            self.response(flow)
+
     def response(self, flow: http.HTTPFlow) -> None:
         assert flow.response is not None, "the hook comes after a response"
         is_own = flow.request.path.startswith(_SELF_CHECK)

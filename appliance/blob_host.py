@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface
 
 from appliance.policy.addresses import Addresses, Interface
+from appliance.policy.askers import Askers
 from appliance.policy.blob_addresses import (
-    KNOWN_SECONDS,
     BlobPlace,
     choose_blob_addresses,
     decide_offer,
@@ -36,14 +36,14 @@ LINES_VERB = "ollama-appliance blob-address"
 class BlobHost:
     """Where clients that refuse private addresses fetch blobs, if anywhere.
 
-    `answered_at` is the monotonic instant at which our DNS last led a client here, None for never.
-    `announcing` says why `place.announced` is not being announced; "" while it is. `announceable`
-    is what this box would announce, if it were asked to.
+    `askers` knows whom our DNS leads here, by the monotonic `clock`. `announcing` says why
+    `place.announced` is not being announced; "" while it is. `announceable` is what this box would
+    announce, if it were asked to.
     """
 
     place: BlobPlace
     read_interfaces: Callable[[], tuple[Interface, ...]]
-    answered_at: Callable[[], float | None]
+    askers: Askers
     refuse_private_from: str
     announcing: Callable[[], str] = str
     announceable: str = ""
@@ -56,11 +56,20 @@ class BlobHost:
         return choose_blob_addresses(dialled, self.read_interfaces(), self.place)
 
     def is_offered(self, client_address: str, dialled: str) -> bool:
-        """Whether a client's blobs may be sent by the blob host.
+        """Whether the blobs of a client that has just come may be sent by the blob host."""
+        now = self.clock()
+        self.askers.note_visit(client_address, now)
+        return decide_offer(
+            self.addresses(dialled),
+            self.place,
+            dialled,
+            is_known=self.askers.find_our_names(client_address, now),
+            is_announcing=bool(self.place.announced) and not self.announcing(),
+        )
 
-        The client's own address decides nothing: it may have asked our DNS by another.
-        """
-        return self._decide(self.addresses(dialled), dialled)
+    def is_anybody_led_here(self) -> bool:
+        """Whether our DNS led somebody to this box within the last hour."""
+        return self.askers.are_there(self.clock())
 
     def check(self) -> Check:
         """Who can fetch blobs at the blob host, as a line for people; what is amiss, if it is."""
@@ -72,7 +81,7 @@ class BlobHost:
         if not found:
             what = f"after https {newest} can fetch no blob here, and go past the box"
             return Check(is_ok=True, detail=f"{what}; ways to change that: {LINES_VERB}")
-        if not (self._is_known() or self.place.is_published):
+        if not (self.is_anybody_led_here() or self.place.is_published):
             told = f"nobody is sent to {_join(found)}: nobody asked this box's DNS in the last hour"
             return Check(is_ok=True, detail=f"{told}, nor is blobs.published set")
         if found.v4 or self.place.announced in found.v6:
@@ -136,23 +145,6 @@ class BlobHost:
     def _lan_interface(self) -> str:
         lan = self.lan()
         return (lan.interface if lan else "") or "eth0"
-
-    def _decide(self, addresses: Addresses, dialled: str) -> bool:
-        return decide_offer(
-            addresses,
-            self.place,
-            dialled,
-            answered_seconds=self._answered_seconds(),
-            is_announcing=bool(self.place.announced) and not self.announcing(),
-        )
-
-    def _answered_seconds(self) -> float | None:
-        answered_at = self.answered_at()
-        return None if answered_at is None else self.clock() - answered_at
-
-    def _is_known(self) -> bool:
-        seconds = self._answered_seconds()
-        return seconds is not None and seconds <= KNOWN_SECONDS
 
     def _everywhere(self) -> Addresses:
         """Its addresses on all networks of the box together."""

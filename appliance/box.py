@@ -10,6 +10,7 @@ from appliance.dns.responder import DnsResponder
 from appliance.doorwatch import DoorWatch
 from appliance.ground import Ground
 from appliance.health import Checkup
+from appliance.prefetching import Prefetcher
 from appliance.registry.registry import Registry
 from appliance.tokens import Tokens
 from appliance.upkeep import Upkeep
@@ -44,6 +45,7 @@ class Box:
     doors: DoorWatch
     facts: Facts
     upkeep: Upkeep
+    prefetcher: Prefetcher
     tokens: Tokens
     audit: Audit
     crew: Crew

@@ -171,6 +171,22 @@ def parse_leaf(pem: bytes) -> Leaf:
     return Leaf(x509.load_pem_x509_certificate(pem), private_key)
 
 
+def parse_authority(pem: bytes) -> AuthorityCertificate:
+    """What is public of a CA that somebody sent.
+
+    Raises:
+        ValueError: it is no certificate, or no CA that is bound to names.
+    """
+    authority = AuthorityCertificate(x509.load_pem_x509_certificate(pem))
+    try:
+        is_bound = bool(authority.names)
+    except x509.ExtensionNotFound as error:
+        raise ValueError("the certificate is bound to no names") from error
+    if not is_bound:
+        raise ValueError("the certificate is bound to no names")
+    return authority
+
+
 def open_authority(directory: Path, names: tuple[str, ...], *, now: datetime) -> Authority:
     """Read the CA in `directory`, or make one for exactly `names` where there is none. Blocks.
 

@@ -9,8 +9,16 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -29,6 +37,7 @@ BODY_SIZE_BYTES_MAX = 64 * 1024  # A wish is a few words.
 
 type Ask = Callable[[], Awaitable[Any]]
 type Deed = Callable[[Mapping[str, Any]], Awaitable[Any]]
+type Story = Callable[[Mapping[str, Any]], AsyncGenerator[Any]]
 
 
 class BoxNotRunningError(Exception):
@@ -54,16 +63,21 @@ class BoxRefusesError(Exception):
 class Control:
     """Serves questions about the box (GET) and does deeds (POST), each by its name.
 
-    A deed's exception that has a `hint` is an answer; any other is a failure of the box. Use with
-    `async with`.
+    A deed's exception that has a `hint` is an answer; any other is a failure of the box. A story is
+    a deed that tells how far it is, one line of JSON after the other. Use with `async with`.
     """
 
     def __init__(
-        self, state_dir: Path, questions: Mapping[str, Ask], deeds: Mapping[str, Deed] | None = None
+        self,
+        state_dir: Path,
+        questions: Mapping[str, Ask],
+        deeds: Mapping[str, Deed] | None = None,
+        stories: Mapping[str, Story] | None = None,
     ) -> None:
         self._path = state_dir / SOCKET_NAME
         self._questions = questions
         self._deeds = deeds or {}
+        self._stories = stories or {}
 
     async def __aenter__(self) -> "Control":
         app = web.Application(client_max_size=BODY_SIZE_BYTES_MAX)
@@ -89,17 +103,51 @@ class Control:
             raise web.HTTPNotFound(text=f"this box answers: {', '.join(self._questions)}\n")
         return web.json_response(await ask())
 
-    async def _perform(self, request: web.Request) -> web.Response:
-        deed = self._deeds.get(request.match_info["deed"])
-        if deed is None:
-            raise web.HTTPNotFound(text=f"this box does: {', '.join(self._deeds)}\n")
+    async def _perform(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["deed"]
+        deed, story = self._deeds.get(name), self._stories.get(name)
+        if deed is None and story is None:
+            known = ", ".join((*self._deeds, *self._stories))
+            raise web.HTTPNotFound(text=f"this box does: {known}\n")
+        wish = await _read_wish(request)
         try:
-            return web.json_response(await deed(await _read_wish(request)))
-        except Exception as fault:
-            if not hasattr(fault, "hint"):
-                raise
-            told = {"error": str(fault), "hint": fault.hint}
-            return web.json_response(told, status=HTTPStatus.CONFLICT)
+            if deed is not None:
+                return web.json_response(await deed(wish))
+            assert story is not None, "one of them is there"
+            lines = story(wish)
+            async with aclosing(lines):
+                first = await anext(lines)  # Until there is one, it may still be refused.
+                return await _tell(request, first, lines)
+        except Exception as fault:  # noqa: BLE001  # One without a hint is raised again.
+            return web.json_response(_describe_fault(fault), status=HTTPStatus.CONFLICT)
+
+
+def _describe_fault(fault: Exception) -> dict[str, str]:
+    """What a verb shows of a fault; raises one that has no hint again: it is a failure of ours."""
+    if not hasattr(fault, "hint"):
+        raise fault
+    return {"error": str(fault), "hint": fault.hint}
+
+
+async def _tell(request: web.Request, first: Any, lines: AsyncGenerator[Any]) -> web.StreamResponse:
+    """Answer line by line; a fault on the way is the last of them."""
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    with suppress(ConnectionError):  # Who asked has gone.
+        await response.prepare(request)
+        await response.write(_format_line(first))
+        try:
+            async for line in lines:
+                await response.write(_format_line(line))
+        except ConnectionError:
+            raise
+        except Exception as fault:  # noqa: BLE001  # One without a hint is raised again.
+            await response.write(_format_line(_describe_fault(fault)))
+        await response.write_eof()
+    return response
+
+
+def _format_line(line: Any) -> bytes:
+    return json.dumps(line).encode() + b"\n"
 
 
 async def _read_wish(request: web.Request) -> Mapping[str, Any]:
@@ -176,13 +224,34 @@ async def wish_of_box(state_dir: Path, deed: str, wish: Mapping[str, Any]) -> An
             _open_session(state_dir / SOCKET_NAME, aiohttp.ClientTimeout(total=None)) as session,
             session.post(f"http://box{PREFIX}{deed}", json=dict(wish)) as reply,
         ):
-            if reply.status == HTTPStatus.CONFLICT:
-                raise BoxRefusesError(**_read_refusal(await reply.read()))
-            if reply.status != HTTPStatus.OK:
-                raise BoxPuzzledError(f"the box answers {reply.status} to {deed!r}")
+            await _check_reply(reply, deed)
             return json.loads(await reply.read())
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise BoxNotRunningError(f"no box answers at {state_dir / SOCKET_NAME}") from error
+
+
+async def follow_box(state_dir: Path, story: str, wish: Mapping[str, Any]) -> AsyncGenerator[Any]:
+    """Have the running box do something that it tells line by line; each line as parsed JSON.
+
+    Raises what `wish_of_box` raises.
+    """
+    try:
+        async with (
+            _open_session(state_dir / SOCKET_NAME, aiohttp.ClientTimeout(total=None)) as session,
+            session.post(f"http://box{PREFIX}{story}", json=dict(wish)) as reply,
+        ):
+            await _check_reply(reply, story)
+            async for line in reply.content:
+                yield json.loads(line)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise BoxNotRunningError(f"no box answers at {state_dir / SOCKET_NAME}") from error
+
+
+async def _check_reply(reply: aiohttp.ClientResponse, deed: str) -> None:
+    if reply.status == HTTPStatus.CONFLICT:
+        raise BoxRefusesError(**_read_refusal(await reply.read()))
+    if reply.status != HTTPStatus.OK:
+        raise BoxPuzzledError(f"the box answers {reply.status} to {deed!r}")
 
 
 def _read_refusal(body: bytes) -> dict[str, str]:

@@ -20,6 +20,7 @@ from appliance.box import Box, Engine
 from appliance.ground import Ground
 from appliance.health import Checkup
 from appliance.policy.turnstile import Turnstile
+from appliance.prefetching import Prefetcher
 from appliance.upstream.tunnel import Outlet
 from appliance.web.access import Access
 from appliance.web.app import Parts, make_app
@@ -31,7 +32,7 @@ from appliance.web.login import Login
 from appliance.web.metrics import Metrics
 
 
-def make_facts(ground: Ground, engine: Engine, checkup: Checkup) -> Facts:
+def make_facts(ground: Ground, engine: Engine, checkup: Checkup, prefetcher: Prefetcher) -> Facts:
     """What the side server shows of the box."""
     config, authority = ground.config, ground.authority
     listening = engine.responder.listening if engine.responder else ()
@@ -54,6 +55,7 @@ def make_facts(ground: Ground, engine: Engine, checkup: Checkup) -> Facts:
         cache=engine.cache,
         now=time.time,
         blob_addresses=engine.blob_host.addresses,
+        prefetches=lambda: prefetcher.prefetches,
     )
 
 
@@ -68,7 +70,7 @@ def _make_web(box: Box, turnstile: Turnstile) -> Parts:
             config.web.admin_password_file,
             lambda who, where, outcome: box.audit.note(who, where, "login", {}, outcome),
         ),
-        deeds=Deeds(box.upkeep.deeds(), box.audit.note),
+        deeds=Deeds({**box.upkeep.deeds(), **box.prefetcher.deeds()}, box.audit.note),
         metrics=Metrics(box.facts, engine.registry.meters, lambda: read_gauges(box, turnstile)),
     )
 

@@ -146,7 +146,7 @@ async def _open_doors(
     lock_dir = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, prefix="dns-"))
     try:
         responder, servers = await start_dns(
-            stack, config, surroundings, BlobPlace(), say, Path(lock_dir)
+            stack, config, surroundings, BlobPlace(), say, lock_dir=Path(lock_dir)
         )
     except DnsUnavailableError as unavailable:  # Perhaps a killed box's, which has failed open.
         say(f"note: {unavailable}: {unavailable.hint}")

@@ -8,6 +8,7 @@ hint, and nothing that was started before it is left behind.
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from addons.inline import find_trouble
 from addons.internals import MitmproxyChangedError
 from appliance.announce.standing import why_silent
 from appliance.assembly import (
+    USER_AGENT,
     make_blob_place,
     make_cache,
     make_crew,
@@ -38,7 +40,9 @@ from appliance.doors import make_facts, open_doors
 from appliance.ground import Ground, Say, StateUnusableError, lay_ground
 from appliance.interfaces import read_gateways
 from appliance.listeners import PortUnavailableError
+from appliance.policy.askers import Askers
 from appliance.policy.blob_addresses import BlobPlace, choose_announced
+from appliance.prefetching import Prefetcher
 from appliance.private_files import SecretDamagedError
 from appliance.store.faults import StoreError
 from appliance.surroundings import Surroundings
@@ -93,6 +97,9 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         inline_trouble=engine.inline_trouble,
         doors=doors,
     )
+    prefetcher = await stack.enter_async_context(
+        Prefetcher(engine.cache, ground.store, USER_AGENT, now=time.time)
+    )
     audit = Audit(ground.store.root, now=time.time)
     stack.callback(audit.close)
     box = Box(
@@ -100,8 +107,9 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         engine,
         checkup,
         doors,
-        make_facts(ground, engine, checkup),
+        make_facts(ground, engine, checkup, prefetcher),
         Upkeep(ground.store, engine.cache.janitor, engine.cache.scrubber),
+        prefetcher,
         make_tokens(ground.store, ground.secret, time.time),
         audit,
         make_crew(
@@ -118,9 +126,16 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
 
 
 async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engine:
-    config, builtin = ground.config, BuiltinSource()
+    config, builtin, askers = ground.config, BuiltinSource(), Askers()
     place = make_blob_place(config, ground.secret)
-    responder, servers = await start_dns(stack, config, ground.surroundings, place, say)
+    responder, servers = await start_dns(
+        stack,
+        config,
+        ground.surroundings,
+        place,
+        say,
+        note_question=lambda who: askers.note_question(who, time.monotonic()),
+    )
     resolver = make_resolver(config, ground.surroundings, servers)
     pseudonym = make_pseudonym(ground.secret)
     origin = await stack.enter_async_context(make_origin(config, resolver, pseudonym))
@@ -129,7 +144,7 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
     cache = make_cache(config, ground.store, origin, builtin, time.time)
     await stack.enter_async_context(cache)
     pumps = await stack.enter_async_context(Pumps())
-    blob_host = _make_blob_host(ground, responder)
+    blob_host = _make_blob_host(ground, askers)
     if trouble := find_trouble():
         say(f"note: {trouble}")
     registry = make_registry(
@@ -150,13 +165,13 @@ async def _start_engine(stack: AsyncExitStack, ground: Ground, say: Say) -> Engi
     )
 
 
-def _make_blob_host(ground: Ground, responder: DnsResponder | None) -> BlobHost:
+def _make_blob_host(ground: Ground, askers: Askers) -> BlobHost:
     config = ground.config
     place = make_blob_place(config, ground.secret)
     return BlobHost(
         place,
         ground.surroundings.interfaces,
-        answered_at=lambda: responder.answered_at if responder else None,
+        askers,
         refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
         announcing=lambda: why_silent(config.state_dir, place.announced),
         announceable=choose_announced(config.blobs.address, ground.secret),
@@ -171,18 +186,22 @@ async def start_dns(
     surroundings: Surroundings,
     place: BlobPlace,
     say: Say,
+    *,
     lock_dir: Path | None = None,
+    note_question: Callable[[str], None] = lambda _: None,
 ) -> tuple[DnsResponder | None, tuple[tuple[str, int], ...]]:
     """Start DNS, and say which servers it and the box ask.
 
-    Its lock lies in `lock_dir`, or in the state directory. Raises DnsUnavailableError.
+    Its lock lies in `lock_dir`, or in the state directory; `note_question` is told of each client
+    that it leads here. Raises DnsUnavailableError.
     """
 
     async def start_at(port: int) -> tuple[DnsResponder, tuple[tuple[str, int], ...]]:
         servers = read_servers(config, surroundings, port)
         settings = make_dns_settings(config, place, surroundings, servers, port)
         settings = replace(settings, state_dir=str(lock_dir or config.state_dir))
-        return await stack.enter_async_context(DnsResponder(settings)), servers
+        responder = DnsResponder(settings, note_question)
+        return await stack.enter_async_context(responder), servers
 
     port = config.dns.port
     if not config.dns.enabled:

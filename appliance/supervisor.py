@@ -12,8 +12,7 @@ import asyncio
 import logging
 import os
 import signal
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -21,21 +20,15 @@ import uvloop
 
 from appliance.box import Box
 from appliance.config import Config
-from appliance.control import Control
 from appliance.doorwatch import RING_SECONDS
 from appliance.ground import Say
 from appliance.notify import Notifier
 from appliance.policy.addresses import AddressRefusedError
-from appliance.policy.health import judge_health
-from appliance.protocol.fields import format_authority
+from appliance.reception import make_control
 from appliance.standin import DISK_FAULTS, stand_in
 from appliance.startup import start
-from appliance.token_desk import TokenDesk
 from appliance.upstream.resolver import NameUnresolvableError
-from appliance.web.learnt import FORGET_LEARNT, describe_lessons
-from appliance.web.models import describe_model
 from appliance.web.next_steps import describe_next_steps
-from appliance.web.stats import describe_scrub
 
 BEAT_SECONDS = 0.5  # DNS fails open after two seconds of silence.
 CHECKUP_SECONDS = 60.0  # A self-pull costs milliseconds; a broken box is noticed in a minute.
@@ -165,76 +158,3 @@ def _resume(box: Box, say: Say) -> None:
     count = 0 if box.ground.config.cache.offline else box.engine.cache.resume()
     if count:
         say(f"going on with {count} unfinished download{'s' if count > 1 else ''}")
-
-
-def make_control(box: Box) -> Control:
-    """The door by which the verbs reach this box."""
-    store = box.ground.store
-    desk = TokenDesk(store, box.tokens, now=time.time)
-
-    async def forget_learnt(wish: Mapping[str, Any]) -> Any:  # A deed's shape.
-        books, forgotten = box.facts.cache.books, _describe_learnt(box)
-        books.learning.clear()
-        await asyncio.to_thread(books.save)
-        return forgotten
-
-    deeds = {**box.upkeep.deeds(), **desk.deeds(), FORGET_LEARNT: forget_learnt}
-    audited = {name: box.audit.watch("local", "control.sock", name, deeds[name]) for name in deeds}
-    questions = {**make_questions(box), "tokens": desk.list_tokens}
-    return Control(store.root, questions, audited)
-
-
-def make_questions(box: Box) -> Mapping[str, Callable[[], Awaitable[Any]]]:
-    """What the verbs may ask a running box."""
-
-    async def models() -> Any:
-        facts = box.facts
-        address = (*facts.addresses(), "127.0.0.1")[0]
-        rows = await asyncio.to_thread(facts.cache.books.models)
-        base_url = f"http://{format_authority(address, facts.web_port, default_port=80)}"
-        return [describe_model(row, base_url, facts.registry_name) for row in rows]
-
-    async def status() -> Any:
-        return await asyncio.to_thread(_describe_status, box)
-
-    async def learnt() -> Any:
-        return _describe_learnt(box)
-
-    async def scrub() -> Any:
-        return describe_scrub(box.facts.cache.scrubber.progress())
-
-    return {"models": models, "status": status, "learnt": learnt, "scrub": scrub}
-
-
-def _describe_learnt(box: Box) -> list[dict[str, Any]]:
-    return describe_lessons(box.facts.cache.books.learning.current(box.facts.now()))
-
-
-def _describe_status(box: Box) -> dict[str, Any]:
-    facts, responder = box.facts, box.engine.responder
-    checks = box.checkup.checks()
-    return {
-        "version": facts.version,
-        "pid": os.getpid(),
-        "uptime_seconds": int(time.time() - facts.started_at),
-        "status": judge_health(checks).value,
-        "checks": {
-            name: {"ok": each.is_ok, "detail": each.detail} for name, each in checks.items()
-        },
-        "addresses": list(facts.addresses()),
-        "dns": [list(each) for each in responder.listening] if responder else [],
-        "tls_port": facts.tls_port,
-        "proxy_port": facts.proxy_port,
-        "web_ports": [listener.port for listener in box.ground.web],
-        "ca_fingerprint": facts.ca_fingerprint,
-        "workers": [{"pid": each.pid, "port": each.port} for each in box.crew.places],
-        "fills": [
-            {
-                "repository": str(fill.pending.repository),
-                "digest": str(fill.pending.digest),
-                "held_bytes": fill.pending.held.size_bytes,
-                "size_bytes": fill.pending.size_bytes,
-            }
-            for fill in facts.cache.fills
-        ],
-    }

@@ -4,7 +4,7 @@ Each deed takes a wish, a small JSON object, and answers with another.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from appliance.protocol.errors import NameInvalid, Unavailable
 from appliance.protocol.reference import Reference, format_model_name, parse_model_name
 from appliance.store.store import Store, open_store
 from appliance.upstream.builtin import BuiltinSource
+
+# What only a running box does (prefetching.py).
+OF_A_BOX = frozenset({"prefetch", "unprefetch", "pause", "resume"})
 
 
 class ModelNameError(Exception):
@@ -43,6 +46,7 @@ class Upkeep:
         self._store = store
         self._janitor = janitor
         self._scrubber = scrubber
+        self._verifying: dict[str, int] | None = None
 
     def deeds(self) -> Mapping[str, Deed]:
         """Each by the verb that it is for."""
@@ -86,12 +90,30 @@ class Upkeep:
 
     async def verify(self, wish: Mapping[str, Any]) -> Any:  # A deed's shape.
         """Read every byte and tell what is wrong."""
-        report = await asyncio.to_thread(self._store.verify)
+        counted = {"read_bytes": 0, "total_bytes": self._store.stats().blob_size_bytes}
+
+        def count(read_bytes: int) -> None:
+            counted["read_bytes"] += read_bytes
+
+        self._verifying = counted
+        try:
+            report = await asyncio.to_thread(self._store.verify, count)
+        finally:
+            self._verifying = None
         return {
             "problems": list(report.problems),
             "blob_count": report.blob_count,
             "read_bytes": report.read_size_bytes,
         }
+
+    def progress(self, verb: str) -> dict[str, int] | None:
+        """How far `verify` or `scrub` is; None while nobody wishes for it."""
+        if verb == "verify":
+            return self._verifying
+        asked = self._scrubber.progress().asked
+        if asked is None:
+            return None
+        return {"read_bytes": asked.read_bytes, "total_bytes": asked.total_bytes}
 
     async def scrub(self, wish: Mapping[str, Any]) -> Any:
         """Read `model` again, or everything, and mend what is wrong."""
@@ -112,9 +134,15 @@ class Upkeep:
 
 
 def perform(
-    state_dir: Path, verb: str, wish: Mapping[str, Any], mount_point: Path | None = None
+    state_dir: Path,
+    verb: str,
+    wish: Mapping[str, Any],
+    here: Callable[[Upkeep], None] | None = None,
+    mount_point: Path | None = None,
 ) -> Any:
     """Have the running box do it; with none running, take its lock and do it here. Blocks.
+
+    `here` is told who does it in that case, to ask how far it is.
 
     Raises:
         BoxRefusesError: it will not; any fault of the store or the janitor likewise, done here.
@@ -124,14 +152,18 @@ def perform(
     except BoxPuzzledError:
         raise
     except BoxNotRunningError:
-        if not state_dir.exists() or verb not in DEEDS:
+        if not state_dir.exists() or verb not in DEEDS.keys() - OF_A_BOX:
             raise
     with open_store(state_dir, mount_point=mount_point) as store:
-        return asyncio.run(_perform_here(store, verb, wish))
+        return asyncio.run(_perform_here(store, verb, wish, here))
 
 
-async def _perform_here(store: Store, verb: str, wish: Mapping[str, Any]) -> Any:
+async def _perform_here(
+    store: Store, verb: str, wish: Mapping[str, Any], here: Callable[[Upkeep], None] | None
+) -> Any:
     upkeep = Upkeep(store, make_janitor(store), make_scrubber(store))
+    if here is not None:
+        here(upkeep)
     return await upkeep.deeds()[verb](wish)
 
 

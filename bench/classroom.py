@@ -27,7 +27,7 @@ from bench.part import Setting
 from bench.processes import cpu_seconds, watching
 from bench.results import Result, Section, Table, bound, compare
 from bench.servers import LOOPBACK
-from bench.sink import fetch_all
+from bench.sink import Place, fetch_all
 from bench.slices import run_slices
 
 CLIENTS = (30, 100)
@@ -142,7 +142,7 @@ async def _open_slices(place: Path, school: School, *, is_half: bool) -> AsyncIt
         if is_half:
             spans = cut(school.size_bytes // 2, PARTS)
             target = f"/v2/{school.model.repository}/blobs/{school.digest}"
-            await asyncio.to_thread(fetch_all, LOOPBACK, port, target, spans)
+            await asyncio.to_thread(fetch_all, Place(LOOPBACK, port, target), spans)
         yield Cache(pid, port, follows=False)
 
 

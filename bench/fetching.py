@@ -1,8 +1,9 @@
 """Fetching a blob from a server under measurement, and what that cost on both sides.
 
 In the clear the client is bench/sink.py, one process that copies nothing; over TLS it is curl, a
-process for each range, because somebody has to decrypt. Each tells its own processor time, so that
-a table can say whether the client was the bottleneck: it was if it kept the cores busy.
+process for each range, because somebody has to decrypt, or bench/sink.py where the client must
+leave the machine to others. Each tells its own processor time, so that a table can say whether the
+client was the bottleneck: it was if it kept the cores busy.
 """
 
 import json
@@ -59,19 +60,28 @@ def cut(size_bytes: int, count: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, size_bytes)) for start in range(0, size_bytes, step)]
 
 
-def fetch(server: Server, how: str, count: int, size_bytes: int) -> Fetch:
-    """Fetch the blob of `size_bytes` in `count` ranges at once; `how` is `tls` or `plain`."""
+def fetch(
+    server: Server, how: str, count: int, size_bytes: int, *, by_one_thread: bool = False
+) -> Fetch:
+    """Fetch the blob of `size_bytes` in `count` ranges at once; `how` is `tls` or `plain`.
+
+    Over TLS by a curl for each, or `by_one_thread` for all.
+    """
     before = server.cpu_seconds()
     spans = cut(size_bytes, count)
-    seconds, client = (_by_curl if how == "tls" else _by_sink)(server.urls[how], server, spans)
+    by_curl = how == "tls" and not by_one_thread
+    seconds, client = (_by_curl if by_curl else _by_sink)(server.urls[how], server, spans)
     return Fetch(size_bytes, seconds, server.cpu_seconds() - before, client)
 
 
 def _by_sink(url: str, server: Server, spans: list[tuple[int, int]]) -> tuple[float, float]:
     split = urlsplit(url)
+    is_secure = split.scheme == "https"
     asked = {
-        "host": split.hostname,
+        "host": LOOPBACK,
         "port": split.port,
+        "ca_file": str(server.ca_file) if is_secure else "",
+        "name": NAME if is_secure else "",
         "spans": spans,
         "target": f"{split.path}?{split.query}" if split.query else split.path,
     }

@@ -23,7 +23,7 @@ from bench.processes import memory_of_one_mib, watching
 from bench.results import Result, Section, Table, bound
 from bench.servers import REPOSITORY, Server, hold_blob, run_box
 from bench.shelves import Stock, stock
-from bench.sink import fetch_all
+from bench.sink import Place, fetch_all
 
 FLAT, LINEAR = 0.15, 1.1  # With room for what a measurement scatters.
 BLOBS_A_MODEL = 10
@@ -173,7 +173,7 @@ def _fetch(box: Server, spans: list[tuple[int, int]]) -> tuple[float, float]:
     target = f"{url.path}?{url.query}"
     before = box.cpu_seconds()
     with watching(box.pid) as peak:
-        size_bytes = fetch_all(url.hostname or "", url.port or 80, target, spans)
+        size_bytes = fetch_all(Place(url.hostname or "", url.port or 80, target), spans)
     return (box.cpu_seconds() - before) * GIB / size_bytes, peak.own_mib
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 
 from appliance.cache.landing import Writer
 from appliance.cache.runs import Runs
@@ -39,16 +40,27 @@ _log = logging.getLogger("cache")
 
 @dataclass(slots=True, eq=False)
 class Following:
-    """A reader's place in the blob: the next byte it needs, where it ends, when it last got one."""
+    """A reader's place in the blob: the next byte it needs, where it ends, when it last got one.
+
+    `is_client`: there is somebody on the network who waits for it.
+    """
 
     position: int
     stop: int
     fed_at: float
+    is_client: bool
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def view(self) -> Reader:
         """The reader as the plan sees it."""
         return Reader(self.position, self.stop, self.fed_at)
+
+
+class FillRestsError(Exception):
+    """Nobody waits for the blob, and what nobody waits for is not to be downloaded now."""
+
+    def __init__(self) -> None:
+        super().__init__("downloads that no client waits for are paused")
 
 
 class Fill:
@@ -73,6 +85,8 @@ class Fill:
         self._now = now
         self.connections = connections
         self._readers: set[Following] = set()
+        self._client_left_at = -inf
+        self._rests = False
         self._rate = LineRate()
         self._spare_bytes = choose_spare_bytes(pending.size_bytes)
         self._runs: Runs | None = None
@@ -112,15 +126,29 @@ class Fill:
             _let_go(self.pending.suspend)
             self._end()
 
-    def follow(self, span: Span) -> Following:
+    def rest(self) -> None:
+        """End, keep what is held, and leave the rest to another fill."""
+        self._rests = True
+        self._changed.set()
+
+    def unwanted_seconds(self, now: float) -> float:
+        """For how long no client has waited for it; infinity if none ever did."""
+        if any(each.is_client for each in self._readers):
+            return 0.0
+        return now - self._client_left_at
+
+    def follow(self, span: Span, *, is_client: bool = True) -> Following:
         """Take part as a reader of `span`, until `unfollow`."""
-        following = Following(span.start, span.stop, time.monotonic())
+        following = Following(span.start, span.stop, time.monotonic(), is_client)
+        self._rests = self._rests and not is_client
         self._readers.add(following)
         self._changed.set()
         return following
 
     def unfollow(self, following: Following) -> None:
         """Leave; once or more."""
+        if following in self._readers and following.is_client:
+            self._client_left_at = time.monotonic()
         self._readers.discard(following)
         self._changed.set()
 
@@ -173,6 +201,8 @@ class Fill:
             self._changed.clear()
             if runs.fault is not None and not len(runs):
                 raise runs.fault
+            if self._rests:
+                raise FillRestsError
             now = time.monotonic()
             orders = plan_runs(
                 size_bytes=pending.size_bytes,

@@ -6,19 +6,22 @@ the origin, asked anonymously, says that it is there: a digest alone is no permi
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from weakref import WeakSet
 
 from appliance.cache.accounts import Bookkeeper, Uncounted
+from appliance.cache.background import Background
 from appliance.cache.collapse import Collapse
 from appliance.cache.contents import Contents
-from appliance.cache.fill import Fill
+from appliance.cache.fill import Fill, FillRestsError
 from appliance.cache.janitor import Janitor
 from appliance.cache.manifests import FoundManifest, Manifests
 from appliance.cache.mending import Mender
 from appliance.cache.readers import FillReader, HeldReader, Reader, StreamReader
 from appliance.cache.scrub import Scrubber
 from appliance.cache.sessions import Sessions
+from appliance.cache.speeds import Speeds
 from appliance.cache.tally import Count, Tally
 from appliance.cache.turns import Turns
 from appliance.policy.backoff import choose_mismatch_pause
@@ -66,6 +69,7 @@ class Cache:
         self.books = Bookkeeper(store, uncounted, now=now, client_days=client_days)
         self.contents = Contents(store)
         self.sessions = Sessions(store, self.books.clients, now=now)
+        self.speeds = Speeds(self.books.tally)
         self._store = store
         self._source_for = source_for
         self._now = now
@@ -89,6 +93,7 @@ class Cache:
             now=now,
             is_busy=lambda: bool(self._fills or self._held_readers),
         )
+        self.background = Background(store, fills=lambda: self.fills, resume=self.resume)
         self._held_readers: WeakSet[HeldReader] = WeakSet()
         self._connections = connections
         self._turns = Turns()
@@ -198,10 +203,12 @@ class Cache:
         span: Span,
         *,
         is_patient: bool = False,
+        is_background: bool = False,
     ) -> Reader:
         """Open a span of a blob that may be served; the caller closes the reader.
 
         `is_patient`: whoever asks rather waits for the first byte than for the last (turns.py).
+        `is_background`: no client asks (background.py).
 
         Raises:
             RangeNotSatisfiable: the blob held is shorter than the span.
@@ -227,13 +234,15 @@ class Cache:
             )
             if fill.pending.size_bytes != size_bytes:
                 return rest  # Two manifests disagree: neither waits for the other's bytes.
-            return FillReader(fill, rest, status, tally)
+            return FillReader(fill, rest, status, tally, is_client=not is_background)
         except (StoreError, OSError) as fault:
             _log.warning("streaming %s past the store: %s", digest, fault)
             return rest
 
     def resume(self) -> int:
         """Go on with what an earlier life left unfinished; return how many blobs that is."""
+        if self.background.is_paused:
+            return 0
         count = 0
         for note in self._store.unfinished():
             source = self._source_for(note.repository)
@@ -265,6 +274,8 @@ class Cache:
                 reader.spoil()
 
     async def _mend(self, repository: Repository, digest: Digest, size_bytes: int) -> Fill:
+        if self.background.is_paused:
+            raise Unavailable(str(FillRestsError()))
         source = self._source_for(repository)
         fill, _ = await self._join_or_make_room(repository, digest, size_bytes, source)
         return fill
@@ -342,6 +353,8 @@ class Cache:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.sessions.look()
+            self.speeds.look(time.monotonic())
+            self.background.look(time.monotonic())
 
     async def _run(self, digest: Digest, fill: Fill, *, is_patient: bool) -> None:
         try:
@@ -353,7 +366,8 @@ class Cache:
             self._mismatches.pop(digest, None)
             _log.info("filled %s (%d bytes)", digest, fill.pending.size_bytes)
             return
-        _log.warning("fill of %s ended: %s", digest, fill.fault)
+        level = logging.INFO if isinstance(fill.fault, FillRestsError) else logging.WARNING
+        _log.log(level, "fill of %s ended: %s", digest, fill.fault)
         if isinstance(fill.fault, DigestMismatchError):
             count = self._mismatches[digest] = self._mismatches.get(digest, 0) + 1
             self._paused_until[digest] = self._now() + choose_mismatch_pause(count)

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
-from appliance.cache.fill import Fill
+from appliance.cache.fill import Fill, FillRestsError
 from appliance.cache.tally import Count, Tally
 from appliance.protocol.digest import Digest
 from appliance.protocol.fields import CacheStatus
@@ -167,9 +167,17 @@ class StreamReader:
 class FillReader(_FileReader):
     """A span of a blob that still arrives; past the store for the rest, should it fill up."""
 
-    def __init__(self, fill: Fill, rest: StreamReader, status: CacheStatus, tally: Tally) -> None:
+    def __init__(
+        self,
+        fill: Fill,
+        rest: StreamReader,
+        status: CacheStatus,
+        tally: Tally,
+        *,
+        is_client: bool = True,
+    ) -> None:
         super().__init__(rest.span, rest.size_bytes, status, os.dup(fill.file_fd), tally)
-        self._following = fill.follow(rest.span)
+        self._following = fill.follow(rest.span, is_client=is_client)
         self._fill = fill
         self._rest = rest
 
@@ -186,9 +194,12 @@ class FillReader(_FileReader):
         super().close()
 
     def is_streamable(self) -> bool:
-        """Only where the disk failed: wrong bytes and an origin that is away stay what they are."""
+        """Only where the disk failed, or the fill came to rest the moment before this reader came.
+
+        Wrong bytes, and an origin that is away, stay what they are.
+        """
         fault = self._fill.fault
-        return isinstance(fault, StoreError | OSError) and not isinstance(
+        return isinstance(fault, StoreError | OSError | FillRestsError) and not isinstance(
             fault, DigestMismatchError
         )
 

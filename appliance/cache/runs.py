@@ -3,10 +3,9 @@
 Theory of operation. The plan's orders are carried out here: a run is started for a span, shortened
 (its tail goes to another run), or given up, keeping what came. A run's `received` is the end of
 what the origin has sent it, written or not: what the plan moves elsewhere lies behind that, so that
-no byte  as they come, in a thread; those that come
-meanwhile are gathered for the next write, so that a fast line costs few hops between threads and a
-reader on a slow one waits for nothing. A run that fails ends, and its missing bytes are the plan's
-again.
+no byte is fetched twice. Chunks are written as they come, in a thread, and the next is received
+meanwhile. A run that fails ends, and its missing bytes are the plan's again.
+
 Trouble is one thing, however many runs meet it at once: it holds back new runs for a while, lowers
 the number of connections to what still works, and is over when bytes arrive.
 """

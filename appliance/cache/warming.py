@@ -20,9 +20,16 @@ class WarmingError(Exception):
 
 
 async def warm_blob(
-    cache: Cache, repository: Repository, digest: Digest, size_bytes: int
+    cache: Cache,
+    repository: Repository,
+    digest: Digest,
+    size_bytes: int,
+    *,
+    is_background: bool = False,
 ) -> AsyncGenerator[int]:
     """Have the blob complete and verified; yield how many bytes from its start are here by now.
+
+    `is_background`: nobody waits for it, so it may be paused.
 
     Raises:
         WarmingError: there is no room for it, or its bytes do not come or are not its own.
@@ -31,7 +38,9 @@ async def warm_blob(
         yield size_bytes
         return
     try:
-        reader = await cache.open_blob(repository, digest, size_bytes, Span(0, size_bytes))
+        reader = await cache.open_blob(
+            repository, digest, size_bytes, Span(0, size_bytes), is_background=is_background
+        )
     except Verdict as verdict:
         raise WarmingError(verdict.message) from verdict
     fill = cache.find_fill(digest)

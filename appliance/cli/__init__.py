@@ -1,33 +1,62 @@
-"""`ollama-appliance`: one verb a file.
+"""`ollama-appliance`: one verb a file."""
 
-Exit codes: 0 done, 1 it could not be done (the reason and what to type are on standard error), 2
-the command line itself is wrong.
-"""
-
-import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from appliance import __version__
 from appliance.cli import (
     blob_address,
     ca,
+    cache,
     check,
+    completion,
     demo,
+    dns,
     doctor,
     evict,
     gc,
     learnt,
+    logs,
     models,
     pin,
+    prefetch,
     rm,
     run,
     scrub,
+    setup,
+    stats,
     status,
+    support_bundle,
     token,
     verify,
+    version,
 )
+from appliance.cli.grouping import GroupedParser, Verb
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "done, and all is well",
+    1: "not done, or not well; standard error has the reason and what to type",
+    2: "the command line itself is wrong",
+    130: "stopped by Ctrl-C",
+}
+
+GROUPS: Mapping[str, tuple[Verb, ...]] = {
+    "start and watch the box": (
+        run,
+        setup,
+        check,
+        status,
+        stats,
+        doctor,
+        logs,
+        support_bundle,
+        demo,
+    ),
+    "lead machines to it": (dns, ca, blob_address, learnt),
+    "keep models": (models, prefetch, pin, rm, evict, gc, cache, verify, scrub),
+    "scripts, people and this shell": (token, completion, version),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,21 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> GroupedParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
+    codes = "; ".join(f"{code} {what}" for code, what in EXIT_CODES.items())
+    parser = GroupedParser(
         prog="ollama-appliance",
         description="A LAN cache for Ollama: every model crosses the Internet once.",
+        epilog=f"Exit codes: {codes}. `VERB --help` says more; so does docs/CLI.md.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="read FILE instead of appliance.conf"
     )
-    subparsers = parser.add_subparsers(title="verbs", metavar="VERB")
-    verbs = (
-        *(run, status, models, pin, rm, evict, gc, verify, scrub, learnt),
-        *(check, doctor, ca, token, blob_address, demo),
-    )
-    for verb in verbs:
-        verb.add_parser(subparsers)
+    parser.add_verbs(GROUPS)
     return parser

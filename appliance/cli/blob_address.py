@@ -1,14 +1,18 @@
 """`ollama-appliance blob-address`: what lets the newest Ollama fetch blobs here, line by line."""
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 
 from appliance.assembly import make_blob_place
 from appliance.blob_host import BlobHost
+from appliance.cli.recipes import describe_recipe, format_recipe
+from appliance.cli.showing import tell_fault
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.interfaces import read_gateways, read_interfaces
+from appliance.policy.askers import Askers
 from appliance.policy.blob_addresses import choose_announced
 from appliance.policy.recipes import Lan, Recipe
 from appliance.private_files import SecretDamagedError, SecretMissingError, read_secret
@@ -25,6 +29,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="ADDRESS",
         help="the network's router, where this machine's own default route is another",
     )
+    parser.add_argument("--json", action="store_true", help="as a JSON array")
     parser.set_defaults(run=run)
 
 
@@ -34,8 +39,7 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config, read_environment())
         blob_host = make_blob_host(config)
     except (ConfigInvalidError, SecretDamagedError, SecretMissingError) as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
+        return tell_fault(fault)
     lan = blob_host.lan()
     if lan is None:
         told = "this machine is on no IPv4 network: set box.address to what clients dial"
@@ -43,7 +47,11 @@ def run(args: argparse.Namespace) -> int:
         return 1
     router = str(args.router or lan.router)
     lan = Lan(lan.box, router, lan.network, lan.interface)
-    print("\n".join(format_advice(config, lan, blob_host.recipes(lan))))
+    recipes = blob_host.recipes(lan)
+    if args.json:
+        print(json.dumps(list(map(describe_recipe, recipes)), indent=2))
+    else:
+        print("\n".join(format_advice(config, lan, recipes)))
     return 0
 
 
@@ -53,7 +61,7 @@ def make_blob_host(config: Config) -> BlobHost:
     return BlobHost(
         make_blob_place(config, secret),
         read_interfaces,
-        answered_at=lambda: None,
+        Askers(),
         refuse_private_from=str(config.raw("blobs", "refuse_private_from")),
         announceable=choose_announced(config.blobs.address, secret) if secret else "",
         proxy_port=config.proxy.port if config.proxy.enabled else None,
@@ -79,10 +87,7 @@ def format_advice(config: Config, lan: Lan, recipes: Iterable[Recipe]) -> Iterat
     yield "# plain http; the proxy; or an address, which takes the address on this box, its line in"
     yield "# appliance.conf, and one of the routes. Nothing is changed by printing this."
     for recipe in recipes:
-        yield from ("", f"# {recipe.title}", *recipe.lines)
-        if recipe.undo:
-            yield "# To undo it:"
-        yield from (f"#   {line}" for line in recipe.undo)
+        yield from ("", *format_recipe(recipe))
     if not lan.router:
         yield ""
         yield "# For DHCP: name the network's router, as in --router 192.168.1.1"

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if problems:
         return _refuse(problems, as_json=args.json)
     if args.json:
-        print(json.dumps(_document(config), indent=2))
+        print(json.dumps(describe_config(config), indent=2))
     else:
         print("\n".join(_report(config)))
     return 0
@@ -99,7 +99,8 @@ def _report(config: Config) -> Iterable[str]:
         yield f"# warning: {warning}"
 
 
-def _document(config: Config) -> dict[str, object]:
+def describe_config(config: Config) -> dict[str, object]:
+    """Every setting with where it came from, as JSON."""
     return {
         "ok": True,
         "file": str(config.path) if config.path else None,

@@ -6,15 +6,17 @@ Exit status 0 where all of it works, else 1; each broken line says what to type.
 import argparse
 import asyncio
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
 from appliance.certs import AUTHORITY_FOLDER, AuthorityError, read_authority_pem
+from appliance.cli.reading import read_address
+from appliance.cli.showing import print_lines, tell_fault
+from appliance.client.examination import Here, Sought, examine_client
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.control import BoxNotRunningError, call_box
 from appliance.examination import Examined, Finding, examine
-from appliance.policy.addresses import parse_address
+from appliance.policy.addresses import DNS_PORT
 from appliance.self_pull import SelfPull
 from appliance.upstream.builtin import BUILTIN
 
@@ -25,7 +27,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the verb to the command line."""
     parser = subparsers.add_parser("doctor", help="try all that clients need; what to type if not")
     parser.add_argument(
-        "--address", type=_address, help="the box's address to dial; default: its first"
+        "--address", type=read_address, help="the box's address to dial; default: its first"
+    )
+    parser.add_argument(
+        "--client",
+        action="store_true",
+        help="why this machine, which pulls, passes the box by: its DNS servers, proxies, trust",
+    )
+    parser.add_argument(
+        "--port", type=int, default=80, metavar="N", help="with --client: of the box's page (80)"
     )
     parser.add_argument("--json", action="store_true", help="as a JSON array")
     parser.set_defaults(run=run)
@@ -34,22 +44,68 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Examine the box that runs with this configuration."""
     try:
-        config = load_config(args.config, read_environment())
-        status = call_box(config.state_dir, "status")
-        ca_pem = read_authority_pem(config.state_dir / AUTHORITY_FOLDER).decode("ascii")
-    except (AuthorityError, BoxNotRunningError, ConfigInvalidError) as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
-    found = asyncio.run(_examine(make_examined(config, status, ca_pem, args.address)))
-    found += _told(status)
+        if args.client:
+            found = examine_here(find_sought(args))
+        else:
+            found = examine_box(load_config(args.config, read_environment()), args.address)
+    except (AddressMissingError, AuthorityError, BoxNotRunningError, ConfigInvalidError) as fault:
+        return tell_fault(fault)
     if args.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     else:
-        print("\n".join(map(format_finding, found)))
+        print_lines(line for each in found for line in format_finding(each).splitlines())
     return 0 if all(each.is_ok for each in found) else 1
 
 
-def make_examined(config: Config, status: dict[str, Any], ca_pem: str, address: str) -> Examined:
+class AddressMissingError(Exception):
+    """No box runs here, so somebody must say where it is."""
+
+    hint = "say where: ollama-appliance doctor --client --address 192.168.1.5"
+
+
+def find_sought(args: argparse.Namespace) -> Sought:
+    """The box that was named, else the one that runs on this very machine.
+
+    Raises AddressMissingError.
+    """
+    if args.address:
+        return Sought(args.address, web_port=args.port)
+    try:
+        status = call_box(load_config(args.config, read_environment()).state_dir, "status")
+    except (BoxNotRunningError, ConfigInvalidError) as fault:
+        raise AddressMissingError("no box runs on this machine") from fault
+    dns_ports = [port for _, port in status["dns"]]
+    return Sought(
+        (*status["addresses"], "127.0.0.1")[0],
+        web_port=status["web_ports"][0],
+        dns_port=dns_ports[0] if dns_ports else DNS_PORT,
+        tls_port=status["tls_port"],
+    )
+
+
+def examine_here(box: Sought) -> list[Finding]:
+    """This machine, as one that pulls through `box`."""
+
+    async def examine_all() -> list[Finding]:
+        return [each async for each in examine_client(box, Here(read_environment()))]
+
+    return asyncio.run(examine_all())
+
+
+def examine_box(config: Config, address: str | None = None) -> list[Finding]:
+    """All that is found at `address`, or where the box says that it is; and what it tells itself.
+
+    Raises AuthorityError, BoxNotRunningError.
+    """
+    status = call_box(config.state_dir, "status")
+    ca_pem = read_authority_pem(config.state_dir / AUTHORITY_FOLDER).decode("ascii")
+    examined = make_examined(config, status, ca_pem, address)
+    return asyncio.run(_examine(examined)) + _told(status)
+
+
+def make_examined(
+    config: Config, status: dict[str, Any], ca_pem: str, address: str | None
+) -> Examined:
     """The box as its status says that it listens; `address` goes before its own."""
     own = tuple(status["addresses"]) or ("127.0.0.1",)
     dialled = address or own[0]
@@ -94,10 +150,3 @@ def _told(status: dict[str, Any]) -> list[Finding]:
 
 async def _examine(box: Examined) -> list[Finding]:
     return [finding async for finding in examine(box)]
-
-
-def _address(text: str) -> str:
-    try:
-        return str(parse_address(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no address") from error

@@ -3,13 +3,12 @@
 import argparse
 import asyncio
 import json
-import sys
 import time
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from appliance.cli.showing import make_console, tell_fault
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.control import BoxNotRunningError, call_box, wish_of_box
 from appliance.policy.learning import Learning
@@ -39,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config, read_environment())
         lessons = clear_lessons(config) if args.clear else read_lessons(config)
     except (ConfigInvalidError, StoreError) as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
+        return tell_fault(fault)
     if args.json:
         print(json.dumps(lessons, indent=2))
     elif args.clear:
@@ -48,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     elif not lessons:
         print("nothing learnt: every client fetched from the URL that it was given")
     else:
-        Console().print(make_table(lessons))
+        make_console().print(make_table(lessons))
     return 0
 
 

@@ -2,12 +2,11 @@
 
 import argparse
 import json
-import sys
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from appliance.cli.showing import make_console, tell_fault
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.control import BoxNotRunningError, call_box
 from appliance.protocol.fields import format_authority
@@ -31,14 +30,13 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config, read_environment())
         models = read_models(config)
     except (ConfigInvalidError, StoreError) as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
+        return tell_fault(fault)
     if args.json:
         print(json.dumps(models, indent=2))
     elif not models:
         print("no models yet: the first one pulled through the box stays")
     else:
-        Console().print(make_table(models))
+        make_console().print(make_table(models))
     return 0
 
 

@@ -2,10 +2,10 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
+from appliance.cli.showing import print_lines, tell_fault
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
 from appliance.control import BoxNotRunningError, call_box, call_health
 
@@ -23,12 +23,11 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.config, read_environment())
         status = _ask(config)
     except (ConfigInvalidError, BoxNotRunningError) as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
+        return tell_fault(fault)
     if args.json:
         print(json.dumps(status, indent=2))
     else:
-        print("\n".join(format_status(status)))
+        print_lines(format_status(status))
     return 1 if status["status"] == "unhealthy" else 0
 
 

@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from appliance.cli.showing import tell_fault
 from appliance.cli.wishes import FAULTS, add_json, wish
 from appliance.config import load_config, read_environment
 from appliance.control import call_box
@@ -54,8 +54,7 @@ def run_list(args: argparse.Namespace) -> int:
         config = load_config(args.config, read_environment())
         found = call_box(config.state_dir, "tokens")
     except FAULTS as fault:
-        print(f"ollama-appliance: {fault}\n  {fault.hint}", file=sys.stderr)
-        return 1
+        return tell_fault(fault)
     print(json.dumps(found, indent=2) if args.json else "\n".join(format_tokens(found)))
     return 0
 

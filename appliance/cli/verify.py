@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
+from appliance.cli.watching import watching
 from appliance.cli.wishes import add_json, wish
 from appliance.web.sizes import format_size
 
@@ -19,7 +20,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Verify; 0 where nothing is wrong."""
-    answer = wish(args, "verify", {}, tell)
+    with watching(args, "verify") as here:
+        answer = wish(args, "verify", {}, tell, here)
     return 0 if answer is not None and not answer["problems"] else 1
 
 

@@ -17,6 +17,14 @@ from appliance.config.keys import KEYS
 VARIABLE_PREFIX = "OLLAMA_APPLIANCE_"
 FILE_VARIABLE = "OLLAMA_APPLIANCE_CONFIG"
 
+# What ollama-lancache's users have in their units and compose files; our own variables go before.
+# OLLAMA_MODELS is none of them: it is where the Ollama of this machine keeps its models, in another
+# layout, and a box that shares the machine with one must not take that directory for its own.
+ALIASES = {
+    "OLLAMA_LANCACHE_PORT": ("web", "ports"),
+    "OLLAMA_LANCACHE_HOST": ("box", "listen"),
+}
+
 _TOML_PLACE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
 
@@ -73,9 +81,9 @@ def parse_file(text: str, name: str) -> tuple[list[Setting], list[Problem]]:
 
 
 def parse_environment(environ: Mapping[str, str]) -> tuple[list[Setting], list[Problem]]:
-    """The same for the variables whose names start with VARIABLE_PREFIX."""
+    """The same for the aliases, then for the variables that start with VARIABLE_PREFIX."""
     known = {variable_name(section, key): (section, key) for section, key in all_keys()}
-    settings: list[Setting] = []
+    settings = [_read_alias(alias, environ[alias]) for alias in ALIASES if environ.get(alias)]
     problems: list[Problem] = []
     for variable in sorted(environ):
         if not variable.startswith(VARIABLE_PREFIX) or variable == FILE_VARIABLE:
@@ -87,6 +95,11 @@ def parse_environment(environ: Mapping[str, str]) -> tuple[list[Setting], list[P
         raw = KEYS[section][key].kind.lex(environ[variable])
         settings.append(Setting(section, key, raw, Source(variable)))
     return settings, problems
+
+
+def _read_alias(variable: str, text: str) -> Setting:
+    section, key = ALIASES[variable]
+    return Setting(section, key, KEYS[section][key].kind.lex(text), Source(variable))
 
 
 def all_keys() -> Iterator[tuple[str, str]]:

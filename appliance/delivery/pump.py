@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from appliance.delivery.plain import PlainOutlet
-from appliance.delivery.tls import CHUNK_BYTES
+from appliance.delivery.tls import BUFFER_BYTES
 from appliance.protocol.ranges import Span
 
 THREADS = 3  # One may wait for a cold disk and one for another while the third serves the rest.
@@ -46,7 +46,7 @@ class Outlet(Protocol):
         """Send some of the next `count` bytes of a file; return how many of them are out.
 
         0 says that bytes moved and none of the file's is out yet: the next call goes on from the
-        same `position`. `buffer` is the thread's own, for as long as the call. Raises
+        same `position`. `buffer`, of BUFFER_BYTES, is the thread's own, lent for the call. Raises
         BlockingIOError when the socket is full, EOFError where the file ends too early, and
         OSError when no more will ever leave.
         """
@@ -94,7 +94,7 @@ class _PumpThread(threading.Thread):
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._arrived: deque[_Job] = deque()
         self._jobs: dict[int, _Job] = {}
-        self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._is_stopping = False
         self._is_closed = False
         self._closing = threading.Lock()  # A wake must not write to a descriptor given away.

@@ -43,7 +43,7 @@ REPLY_QUERY_SIZE_BYTES_MAX = (
     512  # Ordinary queries; larger ones are answered without being remembered.
 )
 CLIENTS_MAX = 4096  # More than any LAN this is for.
-USE_SECONDS = 60.0  # Between two words that clients are led here: the box thinks in hours of it.
+USE_SECONDS = 60.0  # Between two words that a client is led here: the box thinks in hours of it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +69,17 @@ class Answerer:
         self,
         settings: Settings,
         *,
-        tell_use: Callable[[], None] = lambda: None,
+        tell_use: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`tell_use` is called, not too often, when a client on the network is led to the box.
+        """`tell_use` is called, not too often, with each client on the network led to the box.
 
         Raises:
             ValueError: an address or network in `settings` is none.
         """
         self._settings = settings
         self._tell_use = tell_use
-        self._told_at = float("-inf")
+        self._told_at: dict[str, float] = {}
         self._clock = clock
         intercepted = frozenset(normalise_name(each) for each in settings.intercepted)
         self._names = Names(intercepted, normalise_name(settings.blob_host))
@@ -159,11 +159,14 @@ class Answerer:
         return reply
 
     def _note_use(self, client: str) -> None:
-        """Say that clients are led here; the box asking itself is none."""
+        """Say that `client` is led here; the box asking itself is none."""
         now = self._clock()
-        if now - self._told_at >= USE_SECONDS and client not in self._own:
-            self._told_at = now
-            self._tell_use()
+        if client in self._own or now - self._told_at.get(client, float("-inf")) < USE_SECONDS:
+            return
+        if len(self._told_at) >= CLIENTS_MAX:
+            self._told_at.clear()
+        self._told_at[client] = now
+        self._tell_use(client)
 
     def _decide(self, query: Query, local: str) -> Verdict:
         box = choose_addresses(local, self._interfaces, self._settings.box_address)

@@ -41,7 +41,7 @@ class Child:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._answerer = Answerer(settings, tell_use=lambda: _say(Answered()))
+        self._answerer = Answerer(settings, tell_use=lambda client: _say(Answered(client)))
         self._forwarder = Forwarder()
         self._server = DnsServer(self._answerer, self._forwarder, settings.port)
         self._said: Listening | None = None

@@ -9,7 +9,7 @@ written.
 import asyncio
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -51,17 +51,19 @@ class DnsUnavailableError(Exception):
 class DnsResponder:
     """The DNS process, owned: it runs while this is entered."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, note_question: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`note_question` is told, once a minute at most, of each client that is led to the box."""
         state_dir = str(Path(settings.state_dir).absolute())  # It starts in another directory.
         self._settings = replace(settings, state_dir=state_dir)
+        self._note_question = note_question
         self._process: Process | None = None
         self._report = Listening(())
         self._group = asyncio.TaskGroup()
         self._keeper: asyncio.Task[None] | None = None
         self.fault: DnsUnavailableError | None = None
         """Why the last restart failed; None while it runs."""
-        self.answered_at: float | None = None
-        """The monotonic instant, to the minute, at which a client was last led to the box."""
 
     async def __aenter__(self) -> Self:
         """Start it and wait until it listens.
@@ -138,7 +140,7 @@ class DnsResponder:
         if isinstance(report, Listening):
             self._report = report
         elif isinstance(report, Answered):
-            self.answered_at = monotonic()
+            self._note_question(report.client)
 
     async def _start(self) -> None:
         self._process = None

@@ -66,7 +66,9 @@ class Listening:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Just now a client on the network was given the box for an intercepted name."""
+    """Just now `client`, an address on the network, was given the box for an intercepted name."""
+
+    client: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def parse_word(line: bytes) -> Beat | Stop:
 
 def format_report(report: Report) -> bytes:
     """What the child says."""
-    return _line({"answered": True} if isinstance(report, Answered) else asdict(report))
+    return _line({"answered": report.client} if isinstance(report, Answered) else asdict(report))
 
 
 def parse_report(line: bytes) -> Report:
@@ -148,8 +150,8 @@ def parse_report(line: bytes) -> Report:
         ValueError: it says none of these.
     """
     document = _object(line)
-    if document.get("answered") is True:
-        return Answered()
+    if "answered" in document:
+        return Answered(_text(document["answered"]))
     if "error" in document:
         return Failure(_text(document["error"]), _text(document.get("hint", "")))
     listening = _servers(document.get("listening"))

@@ -2,12 +2,10 @@
 
 Theory of operation. The newest clients fetch blobs from public-looking addresses alone, and a
 client that is sent where it has no way to fails for a minute and then for good. So the blob host
-is offered only where two things are known. The client can find its name: this box's DNS answered
-lately, or the operator says that the name is published. And it has a way to the address: a global
-IPv6 one for a client that has just come by global IPv6; any other because the operator set it.
-
-When DNS answered last is known of all clients together, not of each: a question comes from the
-router that passes it on, or by IPv4 from a client that then dials by IPv6.
+is offered only where two things are known. The client can find its name: it asks this box's DNS
+(`askers`), or the operator says that the name is published. And it has a way to the address: a
+global IPv6 one for a client that has just come by global IPv6; any other because the operator set
+it.
 """
 
 import hmac
@@ -25,7 +23,6 @@ from appliance.policy.addresses import (
 )
 
 _LOCAL_USE = IPv6Network("64:ff9b:1::/48").network_address.packed[:6]
-KNOWN_SECONDS = 3600.0  # How long an answer of our DNS shows that clients ask it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +92,13 @@ def decide_offer(
     place: BlobPlace,
     dialled: str,
     *,
-    answered_seconds: float | None,
+    is_known: bool,
     is_announcing: bool,
 ) -> bool:
     """Whether a client that dialled the box at `dialled` is sent to a blob host at `addresses`.
 
-    `answered_seconds` is how long ago our DNS led a client here; None: never.
+    `is_known` says that it finds names that only our DNS answers.
     """
-    is_known = answered_seconds is not None and answered_seconds <= KNOWN_SECONDS
     if not (is_known or place.is_published):
         return False
     if addresses.v4:

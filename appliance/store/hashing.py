@@ -5,6 +5,7 @@ isal's crc32 costs a fiftieth of what sha256 does, where zlib's would cost a thi
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from isal.isal_zlib import crc32
@@ -61,9 +62,14 @@ class PrefixHash:
         return len(piece)
 
 
-def hash_file(path: Path) -> PrefixHash:
-    """Hash all of `path`. Blocks for as long as reading takes."""
+def hash_file(path: Path, note_read: Callable[[int], None] = lambda size_bytes: None) -> PrefixHash:
+    """Hash all of `path`; `note_read` hears now and then how many more bytes were read. Blocks."""
     with path.open("rb", buffering=0) as file:
         prefix = PrefixHash()
-        prefix.catch_up(file.fileno(), os.fstat(file.fileno()).st_size)
+        size_bytes = os.fstat(file.fileno()).st_size
+        while (before := prefix.position) < size_bytes:
+            prefix.catch_up(file.fileno(), min(before + CHECKED_SPAN_BYTES, size_bytes))
+            if prefix.position == before:
+                break  # It was cut short meanwhile.
+            note_read(prefix.position - before)
         return prefix

@@ -4,6 +4,7 @@ Tables:
 
     about   "store"                     → the id in the marker
             "scrub"                     → how far the reading again of everything has come
+            "paused"                    → empty: nothing is downloaded that no client waits for
     totals  name                        → count, ever
     daily   day NUL name                → count on that day
     hourly  hour NUL name               → count in that hour; old hours are forgotten
@@ -11,6 +12,7 @@ Tables:
     moves   reference NUL when          → TagMove; the same move recorded twice is one
     pulls   reference                   → last pulled, how often
     pins    reference                   → empty: never let this one go
+    wishes  reference                   → when it was wished for ahead of time
     tokens  token id                    → TokenRecord
     learnt  address NUL version NUL kind → when it was learnt that this is not fetched from
 
@@ -41,14 +43,15 @@ from appliance.store.faults import EnvironmentDamagedError, LedgerDamagedError
 from appliance.store.index import MAP_SIZE_BYTES, Environment, Transaction
 from appliance.store.records import Pulls, ScrubMark, TagMove, TokenRecord
 
-ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS, TOKENS, LEARNT, HOURLY, CLIENTS = TABLES = (
+ABOUT, TOTALS, DAILY, MOVES, PULLS, PINS, TOKENS, LEARNT, HOURLY, CLIENTS, WISHES = TABLES = (
     *("about", "totals", "daily", "moves", "pulls", "pins", "tokens", "learnt"),
-    *("hourly", "clients"),
+    *("hourly", "clients", "wishes"),
 )
 
 _STORE = b"store"
 _DAY_LENGTH = len("2026-01-31")  # Of an hour's spelling, the part that is its day's.
 _SCRUB = b"scrub"
+_PAUSED = b"paused"
 
 
 class Ledger:
@@ -82,6 +85,32 @@ class Ledger:
 
     def note_scrubbed(self, mark: ScrubMark) -> None:
         self._env.write(lambda now: now.put(ABOUT, _SCRUB, encode_mark(mark)))
+
+    @property
+    def is_paused(self) -> bool:
+        with self._env.reading() as now:
+            return now.find(ABOUT, _PAUSED) is not None
+
+    def pause(self, *, is_paused: bool) -> None:
+        def work(now: Transaction) -> None:
+            if is_paused:
+                now.put(ABOUT, _PAUSED, b"")
+            else:
+                now.remove(ABOUT, _PAUSED)
+
+        self._env.write(work)
+
+    def wish(self, reference: Reference, at: int) -> None:
+        self._env.write(lambda now: now.put(WISHES, str(reference).encode(), encode_size(at)))
+
+    def unwish(self, reference: Reference) -> None:
+        self._env.write(lambda now: now.remove(WISHES, str(reference).encode()))
+
+    def wishes(self) -> list[str]:
+        """The texts of the references that are wished for, the oldest wish first."""
+        with self._env.reading() as now:
+            found = [(decode_size(at) or 0, key.decode()) for key, at in now.items(WISHES)]
+        return [reference for _, reference in sorted(found)]
 
     def add_totals(self, hour: str, counts: Mapping[str, int], *, kept_from: str = "") -> None:
         """Add `counts` to what was counted ever, on the day and in `hour` (2026-01-31T23).

@@ -21,6 +21,7 @@ from appliance.protocol.digest import Digest
 from appliance.protocol.errors import BlobUnknown
 from appliance.protocol.ranges import Span
 from appliance.protocol.reference import Reference, Repository
+from appliance.store.agenda import Agenda
 from appliance.store.blobs import Blobs
 from appliance.store.checksums import check_spans, read_checksums, write_checksums
 from appliance.store.disk import Disk
@@ -96,6 +97,7 @@ class Store:
         self._premises = premises
         self._catalog = premises.catalog
         self._ledger = ledger
+        self.agenda = Agenda(ledger)
         self._store_id = store_id
         self._lock_fd = lock_fd
         recovery = Recovery(premises, ledger)
@@ -393,6 +395,6 @@ class Store:
             sum(1 for _ in layout.quarantine.iterdir()),
         )
 
-    def verify(self) -> VerifyReport:
+    def verify(self, note_read: Callable[[int], None] = lambda _: None) -> VerifyReport:
         """Read everything and tell what is wrong with it. Blocks for as long as that takes."""
-        return verify(self._premises)
+        return verify(self._premises, note_read)

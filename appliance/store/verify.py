@@ -6,7 +6,7 @@ wrong is looked at once more, and only what still is is told. Mending needs the 
 done here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,20 +35,22 @@ class VerifyReport:
     read_size_bytes: int
 
 
-def verify(premises: Premises) -> VerifyReport:
+def verify(
+    premises: Premises, note_read: Callable[[int], None] = lambda size_bytes: None
+) -> VerifyReport:
     """Check everything there is. Blocks while all is read: once, or twice where it looks wrong."""
-    report = _look(premises)
+    report = _look(premises, note_read)
     if not report.problems:
         return report
-    lasting = frozenset(_look(premises).problems)
+    lasting = frozenset(_look(premises, note_read).problems)
     return replace(report, problems=tuple(each for each in report.problems if each in lasting))
 
 
-def _look(premises: Premises) -> VerifyReport:
+def _look(premises: Premises, note_read: Callable[[int], None]) -> VerifyReport:
     layout, catalog = premises.layout, premises.catalog
     records = catalog.blobs()
     problems = (
-        *_verify_blobs(layout, records),
+        *_verify_blobs(layout, records, note_read),
         *_verify_tags(premises),
         *_verify_manifests(premises),
         *_verify_pending(layout),
@@ -57,7 +59,9 @@ def _look(premises: Premises) -> VerifyReport:
     return VerifyReport(problems, len(records), read_size_bytes)
 
 
-def _verify_blobs(layout: Layout, records: list[BlobRecord]) -> Iterator[str]:
+def _verify_blobs(
+    layout: Layout, records: list[BlobRecord], note_read: Callable[[int], None]
+) -> Iterator[str]:
     unmet = {record.digest: record for record in records}
     for path in list_files(layout.blobs):
         digest = digest_named(path)
@@ -67,7 +71,7 @@ def _verify_blobs(layout: Layout, records: list[BlobRecord]) -> Iterator[str]:
         elif record is None:
             yield f"The blob {digest} has no record."
         else:
-            yield from _verify_blob(layout, path, record)
+            yield from _verify_blob(layout, path, record, note_read)
     recorded = {record.digest for record in records}
     for path in list_files(layout.all_checksums):
         if digest_named(path) not in recorded:
@@ -76,7 +80,9 @@ def _verify_blobs(layout: Layout, records: list[BlobRecord]) -> Iterator[str]:
         yield f"The blob {digest} is recorded and its file is gone."
 
 
-def _verify_blob(layout: Layout, path: Path, record: BlobRecord) -> Iterator[str]:
+def _verify_blob(
+    layout: Layout, path: Path, record: BlobRecord, note_read: Callable[[int], None]
+) -> Iterator[str]:
     try:
         size_bytes = path.stat().st_size
     except FileNotFoundError:  # Let go of since it was listed.
@@ -86,7 +92,7 @@ def _verify_blob(layout: Layout, path: Path, record: BlobRecord) -> Iterator[str
         yield f"The blob {record.digest} has {size_bytes} of {record.size_bytes} bytes."
         return
     try:
-        hashed = hash_file(path)
+        hashed = hash_file(path, note_read)
     except OSError as error:
         where = _locate(layout, record)
         yield f"The blob {record.digest} cannot be read: {error.strerror}{where}."

@@ -10,6 +10,7 @@ from aiohttp import web
 from appliance.policy.roles import DEEDS
 from appliance.web.access import IDENTITY, refuse
 from appliance.web.forms import FORM_TYPE, read_document, read_form
+from appliance.web.login import TROUBLE
 from appliance.web.routes import Field, Route
 
 PREFIX = "/api/v1/"
@@ -31,7 +32,14 @@ _DESCRIPTIONS: Mapping[str, tuple[str, tuple[Field, ...]]] = {
     "gc": ("let go of what nothing names", (_DRY_RUN,)),
     "verify": ("read every byte and tell what is wrong", ()),
     "scrub": ("read a model, or everything, and mend what is wrong", (Field("model", "its name"),)),
+    "prefetch": ("fetch a model ahead of time, in the background", (_MODEL,)),
+    "unprefetch": ("no longer fetch it", (_MODEL,)),
+    "pause": ("download nothing that no client waits for", ()),
+    "resume": ("download that again", ()),
 }
+
+
+_DONE_ABOVE = frozenset({"pause", "resume", "unprefetch"})  # Their buttons are not by the models.
 
 
 class Deeds:
@@ -55,9 +63,12 @@ class Deeds:
         try:
             answer = await self.carry_out(name, wish, request)
         except DeedRefusedError as fault:
+            if request.content_type == FORM_TYPE:
+                return web.HTTPSeeOther(f"/?{TROUBLE}={name}")
             return refuse(HTTPStatus.CONFLICT, str(fault), fault.hint)
         if request.content_type == FORM_TYPE:  # A person, who wants the page back.
-            return web.HTTPSeeOther(f"/?done={name}#models")
+            place = "now" if name in _DONE_ABOVE else "models"
+            return web.HTTPSeeOther(f"/?done={name}#{place}")
         return web.json_response(answer)
 
     async def carry_out(self, name: str, wish: Mapping[str, Any], request: web.Request) -> Any:

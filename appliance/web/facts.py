@@ -7,6 +7,7 @@ from appliance.cache.pulls import Cache
 from appliance.policy.addresses import Addresses
 from appliance.policy.health import Check
 from appliance.policy.recipes import Recipe
+from appliance.web.prefetches import Prefetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,4 @@ class Facts:
     now: Callable[[], float]
     # Where the blob host is, for a client that dialled the box at an address of its own.
     blob_addresses: Callable[[str], Addresses] = lambda dialled: Addresses()
+    prefetches: Callable[[], tuple[Prefetch, ...]] = tuple  # What is fetched ahead of time.

@@ -1,17 +1,19 @@
-"""The history as bars: what left the box in each hour or day, and how much of it was fetched.
+"""The history as bars, and the last two minutes as lines: what left the box, and what was fetched.
 
 Pure: counts in, places and sizes out, in the units of a drawing that the page scales.
 """
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from appliance.cache.speeds import SPEEDS_MAX, Speed
 from appliance.cache.tally import Count
 from appliance.web.sizes import format_size
 
 HOURS, DAYS = 24, 30
 WIDTH, HEIGHT = 300, 96  # Of the drawing; the bars stand on its bottom.
+TOP_MIN = 1_000_000.0  # Bytes a second: a trickle should not look like a flood.
 GAP = 0.25  # Of a bar's room, so that bars are told apart.
 
 
@@ -27,6 +29,15 @@ class Bar:
     fetched_y: float
     fetched_height: float
     told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Two areas as paths of SVG, the newest second at the right; `top` is the full height's."""
+
+    served: str
+    fetched: str
+    top: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,26 @@ def draw_days(by_day: Mapping[str, Mapping[str, int]], now: float) -> Graph:
     days = [last - datetime.timedelta(days=ago) for ago in reversed(range(DAYS))]
     keys = [(each.isoformat(), f"{each.day} {each:%b}") for each in days]
     return _draw("the last 30 days", keys, by_day)
+
+
+def draw_speeds(speeds: Sequence[Speed]) -> Trace:
+    """The last two minutes, second by second."""
+    top = max([TOP_MIN, *(max(each.served, each.fetched) for each in speeds)])
+    served = _area([each.served / top for each in speeds])
+    return Trace(served, _area([each.fetched / top for each in speeds]), f"{format_size(top)}/s")
+
+
+def _area(heights: Sequence[float]) -> str:
+    """A path that encloses what is below the heights, each a part of the whole; "" for none."""
+    if not any(heights):
+        return ""
+    step = WIDTH / (SPEEDS_MAX - 1)
+    first = SPEEDS_MAX - len(heights)
+    points = "".join(
+        f"L{(first + number) * step:.1f} {HEIGHT * (1 - height):.1f}"
+        for number, height in enumerate(heights)
+    )
+    return f"M{first * step:.1f} {HEIGHT}{points}L{WIDTH} {HEIGHT}Z"
 
 
 def _draw(

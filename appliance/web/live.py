@@ -10,11 +10,15 @@ import json
 import time
 import zlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from appliance.cache.speeds import Speed
 from appliance.cache.tally import Count
 from appliance.policy.health import Check, judge_health
 from appliance.web.facts import Facts
+from appliance.web.graph import draw_speeds
+from appliance.web.prefetches import show_prefetch
 from appliance.web.sizes import format_left, format_percent, format_size
 from appliance.web.stats import describe_counts
 from appliance.web.views import Views
@@ -53,6 +57,7 @@ class Live:
         self._read_at = float("-inf")
         self._stats: dict[str, Any] = {}
         self._revision = 0
+        self._model_count = 0
         self._counted: Mapping[str, int] = {}
         self._reading = asyncio.Lock()
 
@@ -62,6 +67,8 @@ class Live:
         checks = self._facts.checks()
         ever, today = self._moved(self._stats["ever"]), self._moved(self._today())
         sessions = self._views.describe_sessions()
+        speeds = self._facts.cache.speeds.kept
+        newest = speeds[-1] if speeds else Speed(0, 0)
         return {
             "status": judge_health(checks).value,
             "checks": describe_checks(checks),
@@ -73,13 +80,24 @@ class Live:
                 "ratio_ever": format_percent(ever["byte_hit_ratio"]),
                 "served_ever": format_size(ever["served_bytes"]),
                 "fetched_ever": format_size(ever["fetched_bytes"]),
+                "served_now": f"{format_size(newest.served)}/s",
+                "fetched_now": f"{format_size(newest.fetched)}/s",
+                "models": str(self._model_count),
                 "held": format_size(self._stats["total_blob_size_bytes"]),
                 "free": format_size(self._stats["free_bytes"]),
             },
+            "paused": self._facts.cache.background.is_paused,
+            "prefetches": self.show_prefetches(),
+            "trace": asdict(draw_speeds(speeds)),
             "sessions": [show_session(each) for each in sessions["active_sessions"]],
             "recent": [show_session(each) for each in reversed(sessions["recent_sessions"])],
             "revision": self._revision,
         }
+
+    def show_prefetches(self) -> list[dict[str, Any]]:
+        """What is fetched ahead of time, in the page's words."""
+        is_paused = self._facts.cache.background.is_paused
+        return [show_prefetch(each, is_paused=is_paused) for each in self._facts.prefetches()]
 
     async def _read_sometimes(self) -> None:
         async with self._reading:
@@ -96,6 +114,7 @@ class Live:
             (str(row.reference), str(row.digest), row.held_size_bytes, row.pulls, row.is_pinned)
             for row in books.models()
         ]
+        self._model_count = len(rows)
         return stats, zlib.crc32(json.dumps(rows).encode())
 
     def _today(self) -> Mapping[str, Any]:
@@ -137,7 +156,10 @@ def show_session(told: Mapping[str, Any]) -> dict[str, Any]:
     parts = [SOURCES[told["source"]]]
     if told["state"] == "stalled":
         parts = ["stalled"]
-    elif not is_over:
+    elif is_over:
+        if seconds := round(told["duration_seconds"]):
+            parts.append(f"in {format_left(seconds)}")
+    else:
         if told["speed_bps"]:
             parts.append(f"{format_size(told['speed_bps'])}/s")
         if told["eta_seconds"] is not None:

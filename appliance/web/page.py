@@ -6,7 +6,9 @@ itself.
 """
 
 import asyncio
+import hashlib
 import ipaddress
+import ssl
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -16,6 +18,14 @@ from aiohttp import web
 
 from appliance.cache.clients import SERVED_BYTES
 from appliance.cache.janitor import PinnedError, UnknownModelError
+from appliance.policy.connecting import (
+    Reach,
+    guess_system,
+    list_direct,
+    list_hosts,
+    list_proxy,
+    list_trust,
+)
 from appliance.policy.roles import DEEDS, Role, may
 from appliance.policy.snippets import Record, list_snippets
 from appliance.protocol.errors import NameInvalid
@@ -41,8 +51,18 @@ DONE = "done"  # The query's key by which a form that worked comes back.
 _TROUBLES = {
     "password": "That is not the admin password.",
     "tries": "Too many tries: wait a minute, then log in.",
+    **dict.fromkeys(DEEDS, "That could not be done: the box's log says why."),
+    "prefetch": "That is no model's name: one is such as llama3.2:1b.",
 }
-_NOTICES = {"pin": "Pinned: it is never let go of.", "unpin": "Unpinned.", "rm": "Deleted."}
+_NOTICES = {
+    "pin": "Pinned: it is never let go of.",
+    "unpin": "Unpinned.",
+    "rm": "Deleted.",
+    "prefetch": "Wished for: it is fetched in the background.",
+    "unprefetch": "It is no longer fetched.",
+    "pause": "Paused: nothing is downloaded that no machine waits for.",
+    "resume": "Resumed.",
+}
 
 
 class Page:
@@ -95,17 +115,26 @@ class Page:
         fills = self._facts.cache.fills
         lessons = self._facts.cache.books.learning.current(self._facts.now())
         address = self._views.dialled(request)[0]
+        reach = self._reach(request)
         who = self._describe_visitor(request)
         return {
             "live": live,
             "status": live["status"],
             "checks": live["checks"],
+            "is_new": live["shown"]["models"] == "0",
             "fills": [(fill.pending, fill.pending.held.size_bytes) for fill in fills],
             "learnt": describe_lessons(lessons)[:LESSONS_SHOWN_MAX],
             "bare_address": address,
             "is_alone": ipaddress.ip_address(address.partition("%")[0]).is_loopback,
             "base_url": self._views.base_url(request),
             "proxy_url": self._views.proxy_url(request),
+            "system": guess_system(request.headers.get("User-Agent", "")),
+            "ways": {
+                "direct": tuple(list_direct(reach)),
+                "hosts": tuple(list_hosts(reach)),
+                "trust": tuple(list_trust(reach)),
+                "proxy": tuple(list_proxy(reach)),
+            },
             "recipes": self._facts.recipes(),
             "snippets": tuple(list_snippets(self._records(address))),
             "check_url": self._views.check_url(request),
@@ -115,6 +144,22 @@ class Page:
             "trouble": _TROUBLES.get(request.query.get(TROUBLE, "")),
             "confirm": await self._confirm(request) if who["can_delete"] else None,
         }
+
+    def _reach(self, request: web.Request) -> Reach:
+        """The box as this client reached it."""
+        facts, (address, _) = self._facts, self._views.dialled(request)
+        blobs = facts.blob_addresses(address)
+        authority = ssl.PEM_cert_to_DER_cert(facts.ca_pem.decode("ascii"))
+        return Reach(
+            url=self._views.base_url(request),
+            address=address,
+            registry=facts.registry_name,
+            blob_host=facts.blob_host,
+            blob_address=next(iter((*blobs.v4, *blobs.v6)), ""),
+            fingerprint=facts.ca_fingerprint,
+            thumbprint=hashlib.sha1(authority, usedforsecurity=False).hexdigest(),
+            proxy_url=self._views.proxy_url(request),
+        )
 
     def _records(self, address: str) -> tuple[Record, ...]:
         """What the network's own DNS is to answer, for a client that reached the box there."""
@@ -130,6 +175,8 @@ class Page:
             "can_log_in": self._login.is_possible,
             "can_pin": may(identity.role, DEEDS["pin"]),
             "can_delete": may(identity.role, DEEDS["rm"]),
+            "can_prefetch": may(identity.role, DEEDS["prefetch"]),
+            "can_pause": may(identity.role, DEEDS["pause"]),
         }
 
     async def _confirm(self, request: web.Request) -> Mapping[str, Any] | None:

@@ -95,13 +95,19 @@ class Pulling:
         return _Wish(reference, read_text(request, "User-Agent"), is_stream)
 
 
-async def pull_model(cache: Cache, reference: Reference, user_agent: str) -> AsyncGenerator[Line]:
-    """Pull a model into the cache, telling each step. Raises PullRefusedError."""
+async def pull_model(
+    cache: Cache, reference: Reference, user_agent: str, *, is_background: bool = False
+) -> AsyncGenerator[Line]:
+    """Pull a model into the cache, telling each step. Raises PullRefusedError.
+
+    `is_background`: nobody waits for it, so it may be paused.
+    """
     yield {"status": "pulling manifest"}
     found = await _find_manifest(cache, reference, user_agent)
     blobs = {each.digest: each for each in parse_manifest(found.content).descriptors}
     for blob in blobs.values():
-        async with aclosing(_pull_blob(cache, reference.repository, blob)) as lines:
+        pulling = _pull_blob(cache, reference.repository, blob, is_background=is_background)
+        async with aclosing(pulling) as lines:
             async for line in lines:
                 yield line
     yield {"status": "verifying sha256 digest"}
@@ -128,13 +134,22 @@ async def _find_manifest(cache: Cache, reference: Reference, user_agent: str) ->
     raise PullRefusedError(error, HTTPStatus.BAD_GATEWAY)
 
 
+async def measure_model(cache: Cache, reference: Reference, user_agent: str) -> int:
+    """How many bytes a pull of a model comes to. Raises PullRefusedError."""
+    found = await _find_manifest(cache, reference, user_agent)
+    blobs = {each.digest: each.size_bytes for each in parse_manifest(found.content).descriptors}
+    return sum(blobs.values())
+
+
 async def _pull_blob(
-    cache: Cache, repository: Repository, blob: Descriptor
+    cache: Cache, repository: Repository, blob: Descriptor, *, is_background: bool
 ) -> AsyncGenerator[Line]:
     said_at, held_bytes = time.monotonic(), 0
     yield _describe(blob, held_bytes)
     try:
-        steps = warm_blob(cache, repository, blob.digest, blob.size_bytes)
+        steps = warm_blob(
+            cache, repository, blob.digest, blob.size_bytes, is_background=is_background
+        )
         async with aclosing(steps):
             async for held_bytes in steps:
                 if time.monotonic() - said_at >= LINE_SECONDS or held_bytes == blob.size_bytes:

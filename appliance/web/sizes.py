@@ -37,4 +37,4 @@ def format_ago(seconds: float | None) -> str:
 
 def format_percent(ratio: float | None) -> str:
     """A part of a whole: `93 %`; a dash where there is no whole."""
-    return "-" if ratio is None else f"{ratio * 100:.0f} %"
+    return "\u2013" if ratio is None else f"{ratio * 100:.0f} %"

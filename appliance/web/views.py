@@ -13,6 +13,7 @@ from appliance.protocol.fields import format_authority
 from appliance.web.facts import Facts
 from appliance.web.learnt import describe_lessons
 from appliance.web.models import describe_model, format_instant, matches
+from appliance.web.prefetches import describe_prefetch
 from appliance.web.sessions import describe_sessions
 from appliance.web.stats import describe_stats
 
@@ -120,6 +121,8 @@ class Views:
                 "server_ips": list(facts.addresses()),
                 "uptime_seconds": int(facts.now() - facts.started_at),
                 "modes": self.modes(),
+                "paused": facts.cache.background.is_paused,
+                "prefetches": [describe_prefetch(each) for each in facts.prefetches()],
                 "registry": facts.registry_name,
                 "ca_fingerprint": facts.ca_fingerprint,
                 "learnt": describe_lessons(self._books.learning.current(facts.now())),

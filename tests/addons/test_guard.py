@@ -10,6 +10,7 @@ from mitmproxy import ctx
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addons import guard, master
+from addons.inline import LendableConnection
 from addons.internals import MitmproxyChangedError
 from addons.responses import BoundedHttp1Client
 from appliance.protocol.heads import HEAD_SIZE_BYTES_MAX
@@ -287,3 +288,21 @@ def test_a_mitmproxy_that_changed_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Http1Server.__mro__[1], "read_headers", None)
     with pytest.raises(MitmproxyChangedError, match="read_headers"):
         guard.check_internals()
+
+
+async def test_an_answer_is_one_record(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head and content apart are two packets, and two wake-ups of the client."""
+    sealed: list[int] = []
+    seal = LendableConnection.sendall
+
+    def count(self: LendableConnection, buf: bytes, flags: int = 0) -> int:
+        sealed.append(len(buf))
+        return seal(self, buf, flags)
+
+    monkeypatch.setattr(LendableConnection, "sendall", count)
+    door.shop.source.publish("tiny", b"abc")
+    async with door.dial() as wire:
+        for number in (1, 2):
+            answer = await wire.ask(request("GET", "/v2/library/tiny/manifests/latest"))
+            assert (answer.status, len(sealed)) == (200, number)
+            assert sealed[-1] > len(answer.body) > 0

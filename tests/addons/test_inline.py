@@ -333,7 +333,7 @@ def test_the_internals_are_where_they_were() -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(HttpStream, "flow_done"), (HttpStream, "send_response")]
+    ("owner", "name"), [(HttpStream, "flow_done"), (HttpStream, "state_consume_request_body")]
 )
 def test_a_mitmproxy_that_changed_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, owner: type, name: str
@@ -347,3 +347,8 @@ def test_a_lock_that_is_gone_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ConnectionHandler, "__init__", lambda self: None)
     with pytest.raises(MitmproxyChangedError, match="_drain_lock"):
         inline.check_internals()
+
+
+def test_an_openssl_that_hides_its_memory_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inline, "_LIBRARY", object())
+    assert "has no BIO_read any more" in inline.find_trouble()

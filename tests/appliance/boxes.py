@@ -61,7 +61,8 @@ class RunningBox:
 
     @property
     def dns_pid(self) -> int:
-        return int((self.config.state_dir / "dns.lock").read_text())
+        """Its DNS process; 0 in the moments in which one takes over from another."""
+        return int((self.config.state_dir / "dns.lock").read_text() or 0)
 
 
 @asynccontextmanager

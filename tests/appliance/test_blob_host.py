@@ -11,7 +11,8 @@ import pytest
 from appliance.blob_host import BlobHost
 from appliance.certs import open_authority
 from appliance.policy.addresses import Addresses, Interface
-from appliance.policy.blob_addresses import KNOWN_SECONDS, BlobPlace
+from appliance.policy.askers import KNOWN_SECONDS, Askers
+from appliance.policy.blob_addresses import BlobPlace
 from appliance.policy.recipes import Lan
 
 
@@ -25,6 +26,7 @@ LAN_V6 = interface("eth0", "192.168.1.5/24", "2001:db8:1::5/64")
 GIVEN = interface("lo", "127.0.0.1/8", "203.0.113.10/32")
 SET = BlobPlace(Addresses(("203.0.113.10",)))
 ANNOUNCED = "64:ff9b:1::5"
+CLIENT, NEIGHBOUR = "192.168.1.77", "192.168.1.78"
 
 
 class Machine:
@@ -34,14 +36,15 @@ class Machine:
         self.interfaces = interfaces
         self.gateways = {"eth0": "192.168.1.1"} if gateways is None else gateways
         self.now = 5000.0
-        self.answered_at: float | None = 5000.0
+        self.askers = Askers()
+        self.askers.note_question(CLIENT, self.now)
         self.silence = ""
 
     def blob_host(self, place: BlobPlace) -> BlobHost:
         return BlobHost(
             place,
             lambda: self.interfaces,
-            answered_at=lambda: self.answered_at,
+            self.askers,
             refuse_private_from="0.35.2",
             announcing=lambda: self.silence,
             read_gateways=lambda: self.gateways,
@@ -51,24 +54,34 @@ class Machine:
 
 def test_it_is_offered_from_the_first_question_until_an_hour_after_the_last() -> None:
     machine = Machine(GIVEN, LAN)
+    machine.askers = Askers()
     blob_host = machine.blob_host(SET)
-    machine.answered_at = None
-    assert not blob_host.is_offered("192.168.1.77", "192.168.1.5")
-    machine.answered_at = machine.now
-    assert blob_host.is_offered("192.168.1.77", "192.168.1.5")
+    assert not blob_host.is_offered(CLIENT, "192.168.1.5")
+    machine.askers.note_question(CLIENT, machine.now)
+    assert blob_host.is_offered(CLIENT, "192.168.1.5")
     machine.now += KNOWN_SECONDS
-    assert blob_host.is_offered("192.168.1.77", "192.168.1.5")
+    assert blob_host.is_offered(CLIENT, "192.168.1.5")
     machine.now += 1
-    assert not blob_host.is_offered("192.168.1.77", "192.168.1.5")
+    assert not blob_host.is_offered(CLIENT, "192.168.1.5")
+
+
+def test_what_one_client_asked_says_nothing_of_its_neighbour() -> None:
+    """Whose own DNS may know the registry's name alone: sent to the blob host it would fail."""
+    machine = Machine(GIVEN, LAN)
+    blob_host = machine.blob_host(SET)
+    assert blob_host.is_offered(CLIENT, "192.168.1.5")
+    assert not blob_host.is_offered(NEIGHBOUR, "192.168.1.5")
+    machine.askers.note_question("192.168.1.1", machine.now)
+    assert blob_host.is_offered(NEIGHBOUR, "192.168.1.5")
 
 
 def test_the_addresses_follow_the_interfaces() -> None:
     machine = Machine(LOOPBACK, LAN)
     blob_host = machine.blob_host(SET)
-    assert not blob_host.is_offered("192.168.1.77", "192.168.1.5")
+    assert not blob_host.is_offered(CLIENT, "192.168.1.5")
     machine.interfaces = (GIVEN, LAN_V6)
     assert blob_host.addresses("192.168.1.5") == Addresses(("203.0.113.10",), ("2001:db8:1::5",))
-    assert blob_host.is_offered("192.168.1.77", "192.168.1.5")
+    assert blob_host.is_offered(CLIENT, "192.168.1.5")
 
 
 def test_a_network_without_any_is_told_and_is_no_failure() -> None:
@@ -96,7 +109,7 @@ def test_what_works_is_told_as_far_as_it_works() -> None:
     blob_host = machine.blob_host(SET)
     assert blob_host.check().detail == "Ollama 0.35.2 and newer fetch blobs at 203.0.113.10"
     assert not blob_host.is_needed()
-    machine.answered_at = None
+    machine.now += KNOWN_SECONDS + 1
     assert "nobody asked this box's DNS" in blob_host.check().detail
     by_ipv6 = Machine(LOOPBACK, LAN_V6).blob_host(BlobPlace())
     assert "at 2001:db8:1::5 where they came by IPv6" in by_ipv6.check().detail
@@ -110,10 +123,10 @@ def test_an_announced_address_needs_its_service() -> None:
     machine.interfaces = (interface("eth0", "192.168.1.5/24", f"{ANNOUNCED}/128"),)
     machine.silence = "nobody announces it"
     assert (blob_host.check().is_ok, blob_host.check().detail) == (False, "nobody announces it")
-    assert not blob_host.is_offered("192.168.1.77", "192.168.1.5")
+    assert not blob_host.is_offered(CLIENT, "192.168.1.5")
     machine.silence = ""
     assert blob_host.check().detail.endswith(f"fetch blobs at {ANNOUNCED}")
-    assert blob_host.is_offered("192.168.1.77", "192.168.1.5")
+    assert blob_host.is_offered(CLIENT, "192.168.1.5")
 
 
 def test_announcing_is_among_the_ways_where_the_box_is_on_the_network_itself() -> None:

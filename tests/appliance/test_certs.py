@@ -29,6 +29,7 @@ from appliance.certs import (
     AuthorityNamesError,
     AuthorityPrivateError,
     open_authority,
+    parse_authority,
     read_authority,
     read_authority_pem,
 )
@@ -423,3 +424,14 @@ def test_another_user_is_told_whose_it_is(copy: Path, monkeypatch: pytest.Monkey
     with pytest.raises(AuthorityPrivateError, match="another user") as caught:
         read_authority(copy)
     assert caught.value.hint.startswith("the same with sudo")
+
+
+def test_what_is_public_is_read_from_what_somebody_sent(tmp_path: Path) -> None:
+    authority = open_authority(tmp_path / "ca", ("registry.ollama.ai", "b.home.arpa"), now=NOW)
+    parsed = parse_authority(authority.certificate_pem)
+    assert parsed.names == ("registry.ollama.ai", "b.home.arpa")
+    assert parsed.fingerprint == authority.fingerprint
+    unbound = authority.issue(("registry.ollama.ai",), now=NOW).pem
+    for pem in (b"", b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", unbound):
+        with pytest.raises(ValueError, match=r".+"):
+            parse_authority(pem)

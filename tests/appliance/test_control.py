@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,9 +16,11 @@ from appliance.control import (
     SOCKET_NAME,
     BoxNotRunningError,
     BoxPuzzledError,
+    BoxRefusesError,
     Control,
     ask_box,
     call_box,
+    follow_box,
 )
 from tests.fakes.corpus import AMBIGUOUS, GARBAGE
 from tests.fakes.wire import Wire
@@ -135,6 +138,78 @@ async def test_a_state_directory_may_be_deeper_than_a_socket_s_path(tmp_path: Pa
 
     async with Control(deep, {"how": ask}):
         assert await ask_box(deep, "how") == "well"
+
+
+class NoRoomError(Exception):
+    hint = "make some"
+
+
+def story(*told: Any) -> Any:
+    """A story that tells these, an exception by raising it; and whether it was left tidily."""
+    ends: list[str] = []
+
+    async def tell(wish: Mapping[str, Any]) -> AsyncGenerator[Any]:
+        try:
+            for each in told:
+                if isinstance(each, Exception):
+                    raise each
+                yield {**each, **wish}
+        finally:
+            ends.append("over")
+
+    return tell, ends
+
+
+async def test_a_story_is_told_line_by_line(state_dir: Path) -> None:
+    tell, ends = story({"step": 1}, {"step": 2})
+    async with Control(state_dir, {}, {}, {"tale": tell}):
+        lines = [line async for line in follow_box(state_dir, "tale", {"of": "us"})]
+    assert lines == [{"step": 1, "of": "us"}, {"step": 2, "of": "us"}]
+    assert ends == ["over"]
+
+
+async def test_a_story_may_be_refused_before_its_first_line(state_dir: Path) -> None:
+    tell, _ = story(NoRoomError("there is no room"))
+    async with Control(state_dir, {}, {}, {"tale": tell}):
+        with pytest.raises(BoxRefusesError, match="there is no room") as caught:
+            await anext(follow_box(state_dir, "tale", {}))
+    assert caught.value.hint == "make some"
+
+
+async def test_a_fault_on_the_way_is_the_last_line(state_dir: Path) -> None:
+    tell, _ = story({"step": 1}, NoRoomError("there is no room"))
+    async with Control(state_dir, {}, {}, {"tale": tell}):
+        lines = [line async for line in follow_box(state_dir, "tale", {})]
+    assert lines == [{"step": 1}, {"error": "there is no room", "hint": "make some"}]
+
+
+async def test_who_leaves_a_story_ends_it_and_the_box_stands(state_dir: Path) -> None:
+    is_over = asyncio.Event()
+
+    async def tell(wish: Mapping[str, Any]) -> AsyncGenerator[Any]:
+        try:
+            while True:
+                yield {"filler": "x" * 10_000}
+                await asyncio.sleep(0)
+        finally:
+            is_over.set()
+
+    async with Control(state_dir, QUESTIONS, {}, {"tale": tell}):
+        async with aclosing(follow_box(state_dir, "tale", {})) as lines:
+            await anext(lines)
+        await is_over.wait()
+        assert await ask_box(state_dir, "status")
+
+
+async def test_a_story_that_is_not_known_is_404(state_dir: Path) -> None:
+    async with Control(state_dir, {}):
+        with pytest.raises(BoxPuzzledError, match="404"):
+            await anext(follow_box(state_dir, "tale", {}))
+
+
+async def test_without_a_box_nothing_is_told(state_dir: Path) -> None:
+    with pytest.raises(BoxNotRunningError):
+        await anext(follow_box(state_dir, "tale", {}))
 
 
 # Whatever comes: only the box's own user may connect, and may be wrong as everybody.

@@ -1,7 +1,7 @@
 """The deeds: on an open store, through a running box's socket, and where no box runs."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +11,7 @@ from appliance.cache.janitor import UnknownModelError
 from appliance.control import BoxNotRunningError, BoxPuzzledError, BoxRefusesError, Control
 from appliance.protocol.digest import digest_of
 from appliance.store.store import Store, open_store
+from appliance.store.verify import VerifyReport
 from appliance.upkeep import (
     ModelNameError,
     Upkeep,
@@ -132,3 +133,26 @@ async def test_a_model_may_be_pinned_before_it_is_here(tmp_path: Path) -> None:
         await fill(store)
         assert store.models()[0].is_pinned
         assert store.models()[0].reference == LATEST
+
+
+def test_whoever_does_it_here_can_be_asked_how_far_it_is(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_directory(state_dir)
+    doers: list[Upkeep] = []
+    seen: list[dict[str, int] | None] = []
+
+    def verify(store: Store, note_read: Callable[[int], None]) -> VerifyReport:
+        for size_bytes in (1, 2):
+            note_read(size_bytes)
+            seen.append(dict(doers[0].progress("verify") or {}))
+        return VerifyReport((), 1, 3)
+
+    monkeypatch.setattr(Store, "verify", verify)
+    perform(state_dir, "verify", {}, doers.append)
+    assert seen == [
+        {"read_bytes": 1, "total_bytes": 3},
+        {"read_bytes": 3, "total_bytes": 3},
+    ]
+    assert doers[0].progress("verify") is None
+    assert doers[0].progress("scrub") is None

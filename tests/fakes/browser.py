@@ -13,8 +13,13 @@ from typing import Any
 
 import aiohttp
 
+BROWSER = "chromium-headless-shell"  # Debian's, without a desktop's libraries.
 START_SECONDS = 30.0
 CALL_SECONDS = 20.0
+
+
+class BrowserError(AssertionError):
+    """The browser will not do what it was asked."""
 
 
 class Tab:
@@ -44,7 +49,8 @@ class Tab:
         await self._socket.send_json({"id": number, "method": method, "params": params})
         async with asyncio.timeout(CALL_SECONDS):
             told = await self._waiting[number]
-        assert "error" not in told, told
+        if "error" in told:
+            raise BrowserError(told["error"]["message"])
         result: dict[str, Any] = told["result"]
         return result
 
@@ -54,19 +60,32 @@ class Tab:
         await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete'")
 
-    async def evaluate(self, script: str) -> Any:
-        told = await self.call("Runtime.evaluate", expression=script, returnByValue=True)
+    async def evaluate(self, script: str, *, is_pressed: bool = False) -> Any:
+        """What `script` comes to, a promise's end too. `is_pressed`: as if the visitor did it."""
+        told = await self.call(
+            "Runtime.evaluate",
+            expression=script,
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=is_pressed,
+        )
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
 
     async def until(self, script: str) -> None:
-        """Wait until `script` is true in the page."""
+        """Wait until `script` is true in the page; one that gives way to another is not yet it."""
         async with asyncio.timeout(CALL_SECONDS):
-            while not await self.evaluate(script):  # noqa: ASYNC110  # A page tells nobody.
+            while not await self._is_so(script):  # noqa: ASYNC110  # A page tells nobody.
                 await asyncio.sleep(0.05)
 
-    async def look(self, width: int, height: int, *, scheme: str) -> bytes:
-        """The page as PNG, as a window of that width has it."""
+    async def _is_so(self, script: str) -> bool:
+        try:
+            return bool(await self.evaluate(script))
+        except BrowserError:
+            return False
+
+    async def resize(self, width: int, height: int, *, scheme: str) -> None:
+        """Have a window of that size, and a visitor who likes it dark or light."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         await self.call("Emulation.setEmulatedMedia", features=features)
         await self.call(
@@ -76,6 +95,10 @@ class Tab:
             deviceScaleFactor=1,
             mobile=False,
         )
+
+    async def look(self, width: int, height: int, *, scheme: str) -> bytes:
+        """The page as PNG, as such a window has it."""
+        await self.resize(width, height, scheme=scheme)
         shot = await self.call("Page.captureScreenshot", format="png")
         return base64.b64decode(shot["data"])
 

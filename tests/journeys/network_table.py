@@ -37,7 +37,7 @@ class Coming(StrEnum):
     PLAIN = "plain"
     BY_IPV4 = "dns, and by IPv4 all the same"
     WITHOUT_IPV6 = "dns, without IPv6"
-    AMONG_OTHERS = "the DNS of its own again, where others ask the box's"
+    AMONG_OTHERS = "the DNS of its own, where others ask the box's"
 
 
 type Row = tuple[str, Coming]
@@ -74,7 +74,9 @@ class Play:
         habits = replace(who.habits, part_bytes_min=PART_BYTES, pace=PACE)
         around = replace(_AROUND.get(how, _BY_BOX), ca_file=network.trusted)
         client = Client(self.home / f"client-{next(self.numbers)}", around, habits)
-        machine = network.container if how is Coming.WITHOUT_IPV6 else network.client
+        machine = network.client
+        if how in (Coming.WITHOUT_IPV6, Coming.AMONG_OTHERS):
+            machine = network.container if how is Coming.WITHOUT_IPV6 else network.neighbour
         before_bytes = ledger.upstream_bytes
         name, insecure = model.repository.model, how is Coming.PLAIN
         pulled = machine.inside(lambda: client.pull(name, insecure=insecure))

@@ -28,8 +28,9 @@ from tests.namespaces import Machine, switch
 from tests.programs import program
 
 HOUSE = Path(__file__).parents[2]
-ROUTER, BOX, CLIENT, CONTAINER = "10.9.9.1", "10.9.9.9", "10.9.9.77", "10.9.9.88"
-BOX_V6, CLIENT_V6 = "2001:db8:9::9", "2001:db8:9::77"
+ROUTER, BOX = "10.9.9.1", "10.9.9.9"
+CLIENT, NEIGHBOUR, CONTAINER = "10.9.9.77", "10.9.9.78", "10.9.9.88"
+BOX_V6, CLIENT_V6, NEIGHBOUR_V6 = "2001:db8:9::9", "2001:db8:9::77", "2001:db8:9::78"
 BLOB_ADDRESS = "203.0.113.10"
 REGISTRY, CDN, RESOLVER = "198.51.100.11", "198.51.100.12", "198.51.100.53"
 INTERNET = Sockets(registry=(REGISTRY, 443), cdn=(CDN, 443), names=(RESOLVER, 53))
@@ -51,6 +52,7 @@ class Network:
     """A network in which a box is ready, and the Internet behind it."""
 
     client: Machine
+    neighbour: Machine
     container: Machine
     outside: Outside
     trusted: Path
@@ -69,11 +71,12 @@ def open_network(shape: Shape, home: Path) -> Iterator[Network]:
     (state / "secret").touch(mode=0o600)
     (state / "secret").write_bytes(SECRET)
     with ExitStack() as stack:
-        router, box, client, container = stack.enter_context(
-            switch("router", "box", "client", "container")
+        router, box, *machines = stack.enter_context(
+            switch("router", "box", "client", "neighbour", "container")
         )
-        _give_addresses(router, box, client, container)
-        settings = _shape(shape, router, box, client)
+        client, neighbour, container = machines
+        _give_addresses(router, box, client, neighbour, container)
+        settings = _shape(shape, router, box, client, neighbour)
         outside = stack.enter_context(_internet(router, home))
         settings |= {"DNS_UPSTREAM": RESOLVER, "ORIGIN_CA_FILE": str(outside.ca_file)}
         settings["PROXY_TUNNEL"] = CDN_NAME
@@ -83,7 +86,7 @@ def open_network(shape: Shape, home: Path) -> Iterator[Network]:
         trusted.write_bytes(b"".join(each.read_bytes() for each in files))
         if shape is Shape.ANNOUNCED:
             stack.enter_context(_announcing(box, state, settings))
-        yield Network(client, container, outside, trusted)
+        yield Network(client, neighbour, container, outside, trusted)
 
 
 @contextmanager
@@ -94,19 +97,26 @@ def running_box(box: Machine, state: Path, settings: Mapping[str, str]) -> Itera
         yield
 
 
-def _give_addresses(router: Machine, box: Machine, client: Machine, container: Machine) -> None:
+def _give_addresses(
+    router: Machine, box: Machine, client: Machine, neighbour: Machine, container: Machine
+) -> None:
     """Private IPv4 for everybody, and nothing of IPv6 for the container."""
     for address in (REGISTRY, CDN, RESOLVER):
         router.type("ip", "address", "add", f"{address}/32", "dev", "lo")
-    homes = ((router, ROUTER), (box, BOX), (client, CLIENT), (container, CONTAINER))
+    homes = (
+        *((router, ROUTER), (box, BOX), (client, CLIENT)),
+        *((neighbour, NEIGHBOUR), (container, CONTAINER)),
+    )
     for machine, address in homes:
         machine.type("ip", "address", "add", f"{address}/24", "dev", machine.interface)
-    for machine in (box, client, container):
+    for machine in (box, client, neighbour, container):
         machine.type("ip", "route", "add", "default", "via", ROUTER)
     container.set("disable_ipv6", "1")
 
 
-def _shape(shape: Shape, router: Machine, box: Machine, client: Machine) -> dict[str, str]:
+def _shape(
+    shape: Shape, router: Machine, box: Machine, client: Machine, neighbour: Machine
+) -> dict[str, str]:
     """Set up what is special to the network; returns the box's settings for it."""
     if shape is Shape.ROUTED:
         box.type("ip", "address", "add", f"{BLOB_ADDRESS}/32", "dev", "lo")
@@ -114,10 +124,12 @@ def _shape(shape: Shape, router: Machine, box: Machine, client: Machine) -> dict
         router.type("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         return {"BLOBS_ADDRESS": BLOB_ADDRESS}
     if shape is Shape.GLOBAL:
-        for machine, address in ((box, BOX_V6), (client, CLIENT_V6)):
+        homes = ((box, BOX_V6), (client, CLIENT_V6), (neighbour, NEIGHBOUR_V6))
+        for machine, address in homes:
             machine.type("ip", "address", "add", f"{address}/64", "dev", machine.interface)
     if shape is Shape.ANNOUNCED:
         client.set("accept_ra", "1")
+        neighbour.set("accept_ra", "1")
         address = choose_announced(Addresses(), SECRET)
         box.type("ip", "address", "add", f"{address}/128", "dev", box.interface)
         return {"BLOBS_ANNOUNCE": "true"}

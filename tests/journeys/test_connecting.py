@@ -1,20 +1,30 @@
 """The lines that connect a machine, as docs/CLIENTS.md has them: the page's own, and they work."""
 
-import html
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from appliance.demo.credentials import DemoAuthority
+from appliance.policy.connecting import Reach, Steps, list_proxy, list_trust
 from tests.journeys.client_table import DOCUMENT
 from tests.programs import program
 from tests.sandbox import Sandbox, open_sandbox
 
 pytestmark = pytest.mark.journey
 
-PAGE = Path(__file__).parents[2] / "appliance" / "web" / "assets" / "connect.html"
+BOX = Reach(
+    url="http://BOX",
+    address="BOX",
+    registry="registry.ollama.ai",
+    blob_host="ollama-blobs.home.arpa",
+    blob_address="",
+    fingerprint="FINGERPRINT",
+    thumbprint="THUMBPRINT",
+    proxy_url="http://BOX:3128",
+)
 SERVICE = "[Service]\nExecStart=/bin/true\n"
 
 
@@ -89,18 +99,31 @@ def verify(analyze: Path, unit: Path) -> str:
 
 
 def test_the_document_and_the_page_have_the_same_lines() -> None:
-    page = html.unescape(PAGE.read_text("utf-8"))
-    page = page.replace("{{ base_url }}", "http://BOX").replace(
-        "{{ proxy_url }}", "http://BOX:3128"
-    )
     document = DOCUMENT.read_text("utf-8")
-    told = [
+    told = {
         line
-        for block in re.findall(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)
-        for line in block.splitlines()
-        if re.match(r"sudo|curl|openssl|printf|docker|launchctl|certutil|setx", line)
-    ]
-    assert len(told) > 10
-    plain = document.replace("-e HTTPS_PROXY=http://BOX:3128 ", "")  # As the document says.
-    lacking = [each for each in told if each not in document and each not in plain]
-    assert [each for each in lacking if "install.sh" not in each] == []
+        for way in (list_trust, list_proxy)
+        for each in way(BOX)
+        for line in (*each.content, *each.lines, *each.undo)
+        if "install." not in line
+    }
+    assert len(told) > 30
+    spared = {line for each in list_trust(BOX) for line in each.lines} - {
+        line for each in list_proxy(BOX) for line in each.lines
+    }
+    lacking = {line for line in told if f"\n{line}\n" not in document}
+    assert lacking <= spared  # The document says what to leave out where no proxy is used.
+
+
+@pytest.mark.parametrize("way", [list_trust, list_proxy])
+def test_the_page_s_linux_lines_and_their_undo_leave_nothing(
+    machine: Sandbox, way: Callable[[Reach], Iterator[Steps]]
+) -> None:
+    (steps,) = [each for each in way(BOX) if each.key == "linux-by-hand"]
+    before = machine.contents()
+    for line in steps.lines:
+        type_in(machine, line)
+    assert machine.contents() != before
+    for line in steps.undo:
+        type_in(machine, line)
+    assert machine.contents() == before

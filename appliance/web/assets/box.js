@@ -49,11 +49,25 @@
     }
   }
 
+  function showBackground(state) {
+    const shown = byId("background").dataset;
+    if (shown.paused !== String(state.paused) || shown.count !== String(state.prefetches.length)) return refresh();
+    for (const each of state.prefetches) {
+      const item = document.querySelector(`[data-prefetch="${CSS.escape(each.model)}"]`);
+      if (!item) return refresh();
+      setText(item.querySelector(".to"), each.how);
+      item.querySelector("progress").value = each.percent;
+    }
+  }
+
   function show(state) {
     latest = state.revision;
-    const status = document.querySelector(".status");
+    const status = byId("status");
+    if (status.textContent !== state.status) refresh();
     status.className = `status ${state.status}`;
     setText(status, state.status);
+    for (const node of document.querySelectorAll("path[data-trace]")) node.setAttribute("d", state.trace[node.dataset.trace]);
+    setText(document.querySelector("span[data-trace]"), state.trace.top);
     for (const node of document.querySelectorAll("[data-live]")) setText(node, state.shown[node.dataset.live]);
     tell(state.sessions, state.recent);
     showPulls(byId("pulls"), state.sessions);
@@ -62,30 +76,35 @@
     byId("lately").hidden = !state.recent.length;
     document.title = state.sessions.length ? `(${state.sessions.length}) Ollama LAN Appliance` : "Ollama LAN Appliance";
     showChecks(state.checks);
+    showBackground(state);
     if (revision !== null && (revision !== state.revision || Date.now() - refreshedAt > 60000)) refresh();
     revision ??= state.revision;
   }
 
   // What is held, the graphs and the checks are the server's own words: they are asked for anew.
-  let isRefreshing = false, refreshedAt = Date.now();
+  let isRefreshing = false, isStale = false, refreshedAt = Date.now();
   async function refresh() {
+    isStale = isRefreshing;
     if (isRefreshing) return;
     isRefreshing = true;
     const wanted = latest;
     try {
       const answer = await fetch("/", { headers: { Accept: "text/html" } });
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const id of ["held", "history", "checks", "filling"]) {
+      for (const id of ["held", "history", "health", "background", "filling"]) {
         const now = byId(id), then = fresh.getElementById(id);
         if (!now || !then || now.contains(document.activeElement)) continue;
-        const wasOpen = now.querySelector("details")?.open;
-        if (wasOpen) for (const part of then.querySelectorAll("details")) part.open = true;
+        const open = new Set([...now.querySelectorAll("details[open] > summary")].map((each) => each.textContent));
+        for (const each of then.querySelectorAll("summary")) if (open.has(each.textContent)) each.parentElement.open = true;
         now.replaceWith(then);
       }
       revision = wanted;
       refreshedAt = Date.now();
     } catch { /* The next event tries again. */ }
-    setTimeout(() => { isRefreshing = false; }, 2000);
+    setTimeout(() => {
+      isRefreshing = false;
+      if (isStale) refresh();
+    }, 2000);
   }
 
   function listen() {

@@ -4,6 +4,7 @@ param(
     [switch]$Trust,
     [switch]$Hosts,
     [switch]$Proxy,
+    [switch]$Route,
     [string]$OfflineCopy = '',
     [switch]$Check,
     [switch]$Undo,
@@ -29,9 +30,10 @@ Connect this machine to the box at $BoxUrl
   -Trust              trust the box's CA: shows its fingerprint and asks; or -Yes -Fingerprint SHA256:...
   -Hosts              lead $Registry to the box by lines in the hosts file
   -Proxy              have this user's Ollama use the box as its proxy
+  -Route              a route to the box's blob address, where it has one
   -OfflineCopy MODEL  copy a model from the box into Ollama's store, every byte verified; no Ollama need run
   -Check              does this machine find the box, trust it, and run Ollama?
-  -Undo               take back what -Trust, -Hosts and -Proxy did here
+  -Undo               take back what -Trust, -Hosts, -Proxy and -Route did here
 
   -Fingerprint F      what the CA's SHA-256 must be
   -Yes                do not ask; only with -Fingerprint
@@ -268,11 +270,46 @@ function Undo-Proxy {
     Write-Output 'HTTPS_PROXY is as it was: quit Ollama and start it again.'
 }
 
+# New-NetRoute writes to the routes that are in force and to those that are there after a restart, and names what is wrong.
+function Install-Route {
+    Assert-Administrator '-Route'
+    if ($BlobAddress -eq '') {
+        throw 'this box has no blob address: see "The newest Ollama and private addresses" in its docs/OPERATING.md'
+    }
+    if ("$BlobAddress$BoxAddress".Contains(':')) { Write-Output "The blob address $BlobAddress needs no route."; return }
+    Undo-Route
+    if ($DryRun) { Write-Output "would add a route to $BlobAddress by $BoxAddress"; return }
+    $interface = @(Find-NetRoute -RemoteIPAddress $BoxAddress)[0].InterfaceIndex
+    New-State
+    $kept = Join-Path $State 'route'
+    [IO.File]::WriteAllText($kept, "$BlobAddress/32 $BoxAddress")
+    try {
+        New-NetRoute -DestinationPrefix "$BlobAddress/32" -InterfaceIndex $interface -NextHop $BoxAddress | Out-Null
+    } catch {
+        Remove-Item -LiteralPath $kept
+        throw
+    }
+    Write-Output "A route to $BlobAddress by $BoxAddress, also after this machine starts again."
+}
+
+function Undo-Route {
+    $kept = Join-Path $State 'route'
+    if (-not (Test-Path -LiteralPath $kept)) { return }
+    $to, $by = [IO.File]::ReadAllText($kept) -split ' '
+    if ($DryRun) { Write-Output "would take the route to $to by $by back"; return }
+    $found = @(Get-NetRoute -DestinationPrefix $to -ErrorAction SilentlyContinue | Where-Object { $_.NextHop -eq $by })
+    foreach ($each in $found) { Remove-NetRoute -InputObject $each -Confirm:$false }
+    Remove-Item -LiteralPath $kept
+    if ($found.Count -eq 0) { Write-Output "There was no route to $to any more."; return }
+    Write-Output "Took the route to $to by $by back."
+}
+
 function Undo-All {
     if (-not (Test-Path -LiteralPath $State)) { Write-Output 'Nothing to undo here.'; return }
-    if (@('trust', 'hosts-before') | Where-Object { Test-Path -LiteralPath (Join-Path $State $_) }) {
+    if (@('trust', 'hosts-before', 'route') | Where-Object { Test-Path -LiteralPath (Join-Path $State $_) }) {
         Assert-Administrator '-Undo'
     }
+    Undo-Route
     Undo-Proxy
     Undo-Hosts
     Undo-Trust
@@ -377,11 +414,12 @@ function Show-Answer([bool]$IsSo, [string]$Claim, [string]$Remedy) {
 
 function Connect-Machine {
     if ($Yes -and (Read-Fingerprint) -eq '') { throw '-Yes needs -Fingerprint SHA256:..., from whoever runs the box' }
-    if (-not ($Trust -or $Hosts -or $Proxy -or $OfflineCopy -or $Check -or $Undo)) { Show-Usage; return }
+    if (-not ($Trust -or $Hosts -or $Proxy -or $Route -or $OfflineCopy -or $Check -or $Undo)) { Show-Usage; return }
     if ($Undo) { Undo-All }
     if ($Trust) { Install-Trust }
     if ($Hosts) { Install-Hosts }
     if ($Proxy) { Install-Proxy }
+    if ($Route) { Install-Route }
     if ($OfflineCopy) { Copy-Model $OfflineCopy }
     if ($Check) { Show-Check }
 }

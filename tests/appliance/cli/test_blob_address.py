@@ -1,6 +1,7 @@
 """`blob-address`, as it is typed."""
 
 import argparse
+import json
 import os
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def test_the_lines_name_this_very_box(box_address: str, capsys: pytest.CaptureFi
     assert f"dhcp-option=121,0.0.0.0/0,192.168.7.1,203.0.113.10/32,{box_address}\n" in said
     assert "ollama pull --insecure NAME" in said
     assert "#   ip route del" in said
+
+
+def test_as_json_every_line_has_its_undo_beside_it(
+    box_address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke("--router", "192.168.7.1", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    (linux,) = [each for each in told if each["title"] == "On one client: Linux"]
+    assert linux["lines"] == [f"ip route add 203.0.113.10/32 via {box_address}"]
+    assert linux["undo"] == [f"ip route del 203.0.113.10/32 via {box_address}"]
 
 
 def test_a_router_that_is_not_known_is_asked_for(

@@ -29,8 +29,3 @@ def test_no_such_model_is_told(state_dir: Path, capsys: pytest.CaptureFixture[st
     store_tiny(state_dir)
     assert invoke(scrub, "scrub", "other") == 1
     assert "not held" in capsys.readouterr().err
-
-
-def test_how_far_it_is_fits_a_line() -> None:
-    told = scrub.describe_progress({"read_bytes": 1_500_000_000, "total_bytes": 4_000_000_000})
-    assert told == "1.5 GB of 4.0 GB"

@@ -180,3 +180,13 @@ def test_any_environment_is_a_config_or_problems(variable: str, value: str) -> N
         return
     section, _, key = variable.lower().partition("_")
     assert not config.is_default(section, key)
+
+
+def test_an_alias_goes_before_the_file_and_behind_our_variable(tmp_path: Path) -> None:
+    file = tmp_path / "appliance.conf"
+    file.write_text("[web]\nports = [8081]\n", "utf-8")
+    alias = {"OLLAMA_LANCACHE_PORT": "9000"}
+    assert load_config(file, alias).web.ports == (9000,)
+    assert load_config(file, {**alias, "OLLAMA_APPLIANCE_WEB_PORTS": "80"}).web.ports == (80,)
+    with pytest.raises(ConfigInvalidError, match=r"OLLAMA_LANCACHE_PORT: web\.ports"):
+        load_config(file, {"OLLAMA_LANCACHE_PORT": "many"})

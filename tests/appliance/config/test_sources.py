@@ -192,3 +192,21 @@ def test_an_unknown_variable_names_its_neighbour(variable: str, nearest: str | N
 def test_every_variable_means_one_key() -> None:
     names = [variable_name(section, key) for section, key in all_keys()]
     assert len(set(names)) == len(names)
+
+
+def test_ollama_lancache_s_variables_set_what_they_set_there() -> None:
+    settings, problems = parse_environment(
+        {"OLLAMA_LANCACHE_PORT": "9000", "OLLAMA_LANCACHE_HOST": "0.0.0.0", "OLLAMA_MODELS": "/x"}
+    )
+    assert problems == []
+    assert [(each.section, each.key, each.raw, each.source.name) for each in settings] == [
+        ("web", "ports", [9000], "OLLAMA_LANCACHE_PORT"),
+        ("box", "listen", ["0.0.0.0"], "OLLAMA_LANCACHE_HOST"),
+    ]
+
+
+def test_our_own_variable_goes_before_an_alias_and_an_empty_one_is_none() -> None:
+    environ = {"OLLAMA_LANCACHE_PORT": "9000", "OLLAMA_APPLIANCE_WEB_PORTS": "80"}
+    settings, _ = parse_environment(environ)
+    assert settings[-1].source.name == "OLLAMA_APPLIANCE_WEB_PORTS"
+    assert parse_environment({"OLLAMA_LANCACHE_PORT": ""}) == ([], [])

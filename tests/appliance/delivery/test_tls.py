@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.delivery.tls import CHUNK_BYTES, TlsOutlet
+from appliance.delivery.tls import BUFFER_BYTES, CHUNK_BYTES, TlsOutlet
 from tests.appliance.delivery.outlets import CONTENT, drain, pair
 
 
@@ -12,19 +12,21 @@ class Brackets:
     def __init__(self) -> None:
         self.sealed_count = 0
 
-    def seal(self, plaintext: memoryview) -> bytes:
+    def seal_into(self, sealed: memoryview, plaintext: memoryview) -> int:
         self.sealed_count += 1
-        return b"<" + bytes(plaintext) + b">"
+        records = b"<" + bytes(plaintext) + b">"
+        sealed[: len(records)] = records
+        return len(records)
 
 
 class Broken:
-    def seal(self, plaintext: memoryview) -> bytes:
+    def seal_into(self, sealed: memoryview, plaintext: memoryview) -> int:
         raise ConnectionAbortedError(f"{len(plaintext)} bytes too many")
 
 
 @pytest.fixture
 def buffer() -> memoryview:
-    return memoryview(bytearray(CHUNK_BYTES))
+    return memoryview(bytearray(BUFFER_BYTES))
 
 
 def test_a_chunk_is_read_sealed_and_sent(file_fd: int, buffer: memoryview) -> None:
@@ -63,3 +65,17 @@ def test_a_broken_session_sends_nothing(file_fd: int, buffer: memoryview) -> Non
         with pytest.raises(ConnectionAbortedError):
             outlet.send(file_fd, 0, 10, buffer)
         assert drain(theirs) == b""
+
+
+def test_what_a_full_socket_leaves_is_the_job_s_own(file_fd: int, buffer: memoryview) -> None:
+    """The buffer goes to the next job of the thread, which writes over it."""
+    with pair() as (ours, theirs):
+        outlet, came, position = TlsOutlet(ours.fileno(), Brackets()), bytearray(), 0
+        while not outlet.is_cut:
+            position += outlet.send(file_fd, position, CHUNK_BYTES, buffer)
+        buffer[:] = bytes(len(buffer))
+        while outlet.is_cut:
+            came += drain(theirs)
+            outlet.send(file_fd, position, CHUNK_BYTES, buffer)
+        came += drain(theirs)
+    assert bytes(came).endswith(b"<" + CONTENT[position : position + CHUNK_BYTES] + b">")

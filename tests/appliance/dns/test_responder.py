@@ -73,17 +73,19 @@ async def test_it_answers_with_the_box_while_the_box_says_it_is_well(settings: S
 
 
 async def test_a_client_led_to_the_box_is_known_to_the_box(settings: Settings) -> None:
-    async with DnsResponder(replace(settings, listen=("127.0.0.5",))) as responder:
+    known: list[str] = []
+
+    async def has_come() -> bool:
+        return bool(known)
+
+    async with DnsResponder(replace(settings, listen=("127.0.0.5",)), known.append) as responder:
         (at,) = responder.listening
         responder.beat(is_healthy=True, truth=[])
         await until([BOX], at, source="127.0.0.1")
-        assert responder.answered_at is None
+        assert known == []  # The box's own question.
         await until([BOX], at, source="127.0.0.6")
-        await until_true(lambda: is_known(responder))
-
-
-async def is_known(responder: DnsResponder) -> bool:
-    return responder.answered_at is not None
+        await until_true(has_come)
+    assert known == ["127.0.0.6"]
 
 
 async def test_a_box_that_falls_silent_has_its_dns_fail_open(settings: Settings) -> None:

@@ -64,7 +64,7 @@ def test_a_beat_arrives_as_it_was_sent(is_healthy: bool, truth: tuple[str, ...])
 
 
 def test_an_answered_arrives_as_it_was_sent() -> None:
-    assert parse_report(format_report(Answered())) == Answered()
+    assert parse_report(format_report(Answered("10.0.0.9"))) == Answered("10.0.0.9")
 
 
 def test_a_stop_arrives_as_it_was_sent() -> None:

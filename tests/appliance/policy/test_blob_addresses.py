@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from appliance.policy.addresses import Addresses, Interface, is_public
 from appliance.policy.blob_addresses import (
-    KNOWN_SECONDS,
     BlobPlace,
     choose_announced,
     choose_blob_addresses,
@@ -65,14 +64,14 @@ def offer(
     place: BlobPlace,
     dialled: str,
     *,
-    answered_seconds: float | None = 0.0,
+    is_known: bool = True,
     is_announcing: bool = False,
 ) -> bool:
     return decide_offer(
         choose_blob_addresses(dialled, MACHINE, place),
         place,
         dialled,
-        answered_seconds=answered_seconds,
+        is_known=is_known,
         is_announcing=is_announcing,
     )
 
@@ -100,19 +99,18 @@ def test_an_announced_address_is_for_all_while_it_is_announced() -> None:
 @pytest.mark.parametrize("place", [SET, replace(SET, announced=ANNOUNCED)])
 def test_nobody_is_sent_to_a_name_that_may_not_resolve(place: BlobPlace) -> None:
     for dialled in ("192.168.1.5", "2001:db8:1::5", "10.0.0.5"):
-        assert not offer(place, dialled, answered_seconds=None, is_announcing=True)
-        assert not offer(place, dialled, answered_seconds=KNOWN_SECONDS + 1, is_announcing=True)
-        assert offer(place, dialled, answered_seconds=KNOWN_SECONDS)
-        assert offer(replace(place, is_published=True), dialled, answered_seconds=None)
+        assert not offer(place, dialled, is_known=False, is_announcing=True)
+        assert offer(place, dialled)
+        assert offer(replace(place, is_published=True), dialled, is_known=False)
 
 
 def test_published_is_a_word_about_the_address_that_was_set() -> None:
     published = BlobPlace(Addresses((), (V6,)), is_published=True)
-    assert offer(published, "10.0.0.5", answered_seconds=None)
+    assert offer(published, "10.0.0.5", is_known=False)
     assert not offer(replace(published, is_published=False), "10.0.0.5")
     own = BlobPlace(is_published=True)
-    assert not offer(own, "192.168.1.5", answered_seconds=None)
-    assert offer(own, "2001:db8:1::5", answered_seconds=None)
+    assert not offer(own, "192.168.1.5", is_known=False)
+    assert offer(own, "2001:db8:1::5", is_known=False)
 
 
 @given(st.binary(min_size=32, max_size=32))

@@ -10,7 +10,13 @@ from appliance.policy.roles import DEEDS, Role, may, parse_role
     [
         (Role.ANYONE, set[str]()),
         (Role.VIEWER, set[str]()),
-        (Role.OPERATOR, {"pin", "unpin", "verify", "scrub"}),
+        (
+            Role.OPERATOR,
+            {
+                *("pin", "unpin", "verify", "scrub"),
+                *("prefetch", "unprefetch", "pause", "resume"),
+            },
+        ),
         (Role.ADMIN, set(DEEDS)),
     ],
 )

@@ -64,3 +64,13 @@ def test_checksums_are_those_of_each_span_however_it_was_cut(sizes: list[int]) -
         position = prefix.position
     spans = [content[start : min(start + SPAN, position)] for start in range(0, position, SPAN)]
     assert prefix.checksums() == Checksums(position, tuple(map(zlib.crc32, spans)))
+
+
+def test_who_waits_for_a_file_hears_of_every_byte_once(tmp_path: Path) -> None:
+    size_bytes = 2 * SPAN + 5
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(size_bytes)
+    heard: list[int] = []
+    hashed = hash_file(tmp_path / "file", heard.append)
+    assert heard == [SPAN, SPAN, 5]
+    assert hashed.position == size_bytes

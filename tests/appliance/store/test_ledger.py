@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.policy.delivery import Delivery
 from appliance.policy.learning import Subject
 from appliance.protocol.digest import digest_of
-from appliance.protocol.reference import Reference
+from appliance.protocol.reference import Reference, parse_model_name
 from appliance.store.faults import LedgerDamagedError
 from appliance.store.ledger import Ledger
 from appliance.store.records import Pulls, ScrubMark, TagMove, TokenRecord
@@ -138,3 +138,20 @@ def test_the_scrub_s_place_is_kept(tmp_path: Path) -> None:
     again = Ledger(tmp_path / "ledger")
     assert again.scrub_mark == mark
     again.close()
+
+
+def test_a_pause_and_wishes_are_kept_in_the_order_of_wishing(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    assert not ledger.is_paused
+    ledger.pause(is_paused=True)
+    for at, name in ((20, "ape"), (10, "zebra"), (30, "bee")):
+        ledger.wish(parse_model_name(name), at)
+    ledger.unwish(parse_model_name("bee"))
+    ledger.close()
+    ledger = Ledger(tmp_path / "ledger")
+    assert ledger.is_paused
+    assert ledger.wishes() == ["library/zebra:latest", "library/ape:latest"]
+    ledger.pause(is_paused=False)
+    ledger.pause(is_paused=False)
+    assert not ledger.is_paused
+    ledger.close()

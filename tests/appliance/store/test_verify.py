@@ -111,7 +111,7 @@ def test_damage_is_told(
 def test_a_blob_that_cannot_be_read_is_told(
     store: Store, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path) -> Digest:
+    def fail(path: Path, note_read: object) -> Digest:
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
     monkeypatch.setattr("appliance.store.verify.hash_file", fail)

@@ -16,6 +16,7 @@ from appliance.listeners import open_listener
 from appliance.policy.health import Check
 from appliance.policy.roles import Role
 from appliance.policy.turnstile import Turnstile
+from appliance.prefetching import Prefetcher
 from appliance.registry.meters import Meters
 from appliance.store.store import Store
 from appliance.token_desk import make_tokens
@@ -41,6 +42,7 @@ class Desk:
 
     store: Store
     password_file: Path
+    prefetcher: Prefetcher | None = None
     names: tuple[str, ...] = ("box.lan",)
     notes: list[tuple[str, str, str, str]] = field(default_factory=list)
     now: float = NOON
@@ -60,7 +62,11 @@ class Desk:
             access=Access(self.tokens, self.names),
             login=Login(self.tokens, self.password_file, self._note_login),
             deeds=Deeds(
-                Upkeep(self.store, facts.cache.janitor, facts.cache.scrubber).deeds(), self._note
+                {
+                    **Upkeep(self.store, facts.cache.janitor, facts.cache.scrubber).deeds(),
+                    **(self.prefetcher.deeds() if self.prefetcher else {}),
+                },
+                self._note,
             ),
             metrics=Metrics(facts, self.meters, lambda: dict.fromkeys(GAUGES, 1.0)),
         )
@@ -151,12 +157,14 @@ def open_door(tmp_path: Path) -> OpenDoor:
         port = listener.sockets[0].getsockname()[1]
         checks = {"dns": Check(is_ok=True, detail="answers")}
         async with open_shop(tmp_path / "state") as shop, Pumps(threads=1) as pumps:
+            prefetcher = Prefetcher(shop.cache, shop.store, "ollama-appliance", now=lambda: NOON)
             facts = replace(facts_of(shop, checks), **changed)
-            desk = Desk(shop.store, tmp_path / "password")
+            facts = replace(facts, prefetches=lambda: prefetcher.prefetches)
+            desk = Desk(shop.store, tmp_path / "password", prefetcher)
             clear = ClearDoor(shop.registry, pumps)
             app = make_app(desk.parts(facts, clear))
             admission = Admission(is_allowed, turnstile or roomy_turnstile())
-            async with Site(app, listener.sockets, admission):
+            async with prefetcher, Site(app, listener.sockets, admission):
                 yield Door(port, shop, facts, desk, clear, checks)
 
     return opened

@@ -16,6 +16,7 @@ TOLD = {
     "bytes_served": 1500,
     "speed_bps": 2_000_000,
     "eta_seconds": 65,
+    "duration_seconds": 7.4,
 }
 
 
@@ -32,6 +33,21 @@ async def test_bytes_move_between_two_looks_into_the_store(door: Door) -> None:
     assert first["revision"] == second["revision"]
 
 
+async def test_the_last_minutes_are_drawn_as_they_were(door: Door) -> None:
+    cache, live = door.shop.cache, Live(door.facts, Views(door.facts))
+    assert (await live.describe())["trace"] == {"served": "", "fetched": "", "top": "1.0 MB/s"}
+    cache.speeds.look(1.0)
+    cache.books.tally.add(Count.SERVED_BYTES, 6_000_000)
+    cache.speeds.look(3.0)
+    told = await live.describe()
+    assert told["trace"] == {
+        "served": "M300.0 96L300.0 0.0L300 96Z",
+        "fetched": "",
+        "top": "3.0 MB/s",
+    }
+    assert (told["shown"]["served_now"], told["shown"]["fetched_now"]) == ("3.0 MB/s", "0 bytes/s")
+
+
 async def test_the_revision_is_that_of_what_is_held(door: Door) -> None:
     before = (await Live(door.facts, Views(door.facts)).describe())["revision"]
     door.shop.keep("tiny", b"layer")
@@ -46,8 +62,8 @@ async def test_the_revision_is_that_of_what_is_held(door: Door) -> None:
         ({"source": "waiting", "eta_seconds": None}, "42 %", "from another's download · 2.0 MB/s"),
         ({"source": "cache", "speed_bps": 0, "eta_seconds": None}, "42 %", "from the cache"),
         ({"state": "stalled"}, "42 %", "stalled"),
-        ({"state": "done", "progress_percent": 100.0}, "done", "from the Internet"),
-        ({"state": "left"}, "left", "from the Internet"),
+        ({"state": "done", "progress_percent": 100.0}, "done", "from the Internet · in 7 s"),
+        ({"state": "left"}, "left", "from the Internet · in 7 s"),
     ],
 )
 def test_a_pull_in_words(changed: dict[str, object], percent: str, how: str) -> None:

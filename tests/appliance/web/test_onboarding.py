@@ -160,6 +160,18 @@ def test_a_value_ends_no_literal_of_powershell_s(value: str) -> None:
     assert re.sub(rf"([{QUOTES}])\1", r"\1", literal[1:-1]) == value
 
 
+async def test_each_change_of_powershell_s_is_taken_back_by_its_undo(door: Door) -> None:
+    text = await fetch(door, target="/install.ps1")
+    calls = re.search(r"function Undo-All \{(.*?)\n\}", text, re.DOTALL)
+    assert calls is not None
+    changes = set(re.findall(r"^function Install-(\w+)", text, re.MULTILINE))
+    assert changes == {"Trust", "Hosts", "Proxy", "Route"}
+    for change in changes:
+        assert f"\nfunction Undo-{change} {{" in text
+        assert f"    Undo-{change}\n" in calls[1]
+        assert f"if (${change}) {{ Install-{change} }}" in text
+
+
 async def test_powershell_is_grammatical(open_door: OpenDoor) -> None:
     """No PowerShell runs on the machines that test this: a parser reads it."""
     tree_sitter = pytest.importorskip("tree_sitter", reason="no tree-sitter here")

@@ -151,7 +151,7 @@ async def test_what_others_wrote_is_text_and_never_markup(
     monkeypatch.setattr(door.shop.cache.books, "models", lambda: rows)
     door.checks["dns"] = Check(is_ok=False, detail=HOSTILE)
     page = await read(door)
-    assert page.text.count(HOSTILE) == 2  # And no script is there but the page's own.
+    assert page.text.count(HOSTILE) == 3  # And no script is there but the page's own.
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ async def test_one_word_says_how_the_box_is(
     door.checks.clear()
     door.checks |= {name: Check(is_ok=is_ok, detail=name) for name, is_ok in checks.items()}
     answer = await door.ask("/")
-    assert f'class="status {status}">{status}<' in answer.body.decode()
+    assert f'class="status {status}" id="status">{status}<' in answer.body.decode()
 
 
 async def test_a_box_on_other_ports_says_what_that_means(open_door: OpenDoor) -> None:
@@ -186,7 +186,7 @@ async def test_the_proxy_way_is_shown_with_the_box_s_own_address(open_door: Open
         page = await read(door)
     for line in (
         "Environment=HTTPS_PROXY=http://127.0.0.1:3128\\n",
-        "docker run -d -e HTTPS_PROXY=http://127.0.0.1:3128 ",
+        "docker run -d --name ollama -e HTTPS_PROXY=http://127.0.0.1:3128 ",
         "launchctl setenv HTTPS_PROXY http://127.0.0.1:3128\n",
         "setx HTTPS_PROXY http://127.0.0.1:3128",
     ):
@@ -195,21 +195,65 @@ async def test_the_proxy_way_is_shown_with_the_box_s_own_address(open_door: Open
         assert "HTTPS_PROXY" not in (await read(door)).text
 
 
+async def test_the_lines_for_the_machine_that_looks_are_open(door: Door) -> None:
+    for user_agent, title in (
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "Windows; by the script"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)", "macOS"),
+        ("curl/8.5.0", "Linux, as a service; by the script"),
+    ):
+        page = (await door.ask("/", f"User-Agent: {user_agent}")).body.decode()
+        opened = re.findall(r'<details class="os" open><summary>([^<]*)', page)
+        assert opened.count(title) == 2  # By certificate, and by proxy.
+        assert len(opened) == 4
+
+
 async def test_only_who_is_logged_in_sees_what_changes_something(door: Door) -> None:
     door.shop.keep("llama3.2:1b", LAYER)
     assert (await door.ask("/v2/library/llama3.2/manifests/1b")).status == 200
     for role, words in (
         (None, set()),
         (Role.VIEWER, set()),
-        (Role.OPERATOR, {"Pin"}),
-        (Role.ADMIN, {"Pin", "Delete…"}),
+        (Role.OPERATOR, {"Pin", "Prefetch", "Pause downloads"}),
+        (Role.ADMIN, {"Pin", "Prefetch", "Pause downloads", "Delete…"}),
     ):
         fields = (f"Cookie: {COOKIE_NAME}={door.desk.token(role)}",) if role else ()
         answer = await door.ask("/?delete=llama3.2:1b", *fields)
         page = Reading(answer.body.decode())
-        assert {each for each in ("Pin", "Delete…") if each in page.text} == words
+        known = ("Pin", "Prefetch", "Pause downloads", "Delete…")
+        assert {each for each in known if each in page.text} == words
         assert ("That frees 1.5 kB." in page.text) == (role is Role.ADMIN)
         assert ("Logged in as somebody" in page.text) == (role is not None)
+
+
+async def test_a_pause_and_what_it_holds_up_are_seen_by_everybody(door: Door) -> None:
+    cookie = f"Cookie: {COOKIE_NAME}={door.desk.token(Role.OPERATOR)}"
+    assert "Paused" not in (await read(door)).text
+    await door.shop.cache.background.pause()
+    assert door.desk.prefetcher is not None
+    await door.desk.prefetcher.prefetch({"model": "someone/later:1b"})
+    page = await read(door)
+    assert "Paused: nothing is downloaded that no machine waits for." in page.text
+    assert "someone/later:1b paused" in page.text
+    assert not {"/api/v1/resume", "/api/v1/unprefetch"} & set(page.references)
+    page = Reading((await door.ask("/", cookie)).body.decode())
+    assert {"/api/v1/resume", "/api/v1/unprefetch"} <= set(page.references)
+
+
+async def test_a_form_that_came_to_nothing_says_so_on_the_page(door: Door) -> None:
+    host = f"127.0.0.1:{door.port}"
+    fields = (
+        f"Cookie: {COOKIE_NAME}={door.desk.token(Role.OPERATOR)}",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Origin: http://{host}",
+    )
+    for body, place in (
+        (b"model=../x", "/?trouble=prefetch"),
+        (b"model=tiny", "/?done=prefetch#models"),
+    ):
+        answer = await door.post("/api/v1/prefetch", body, *fields, host=host)
+        assert (answer.status, answer.fields["Location"]) == (303, place)
+    page = Reading((await door.ask("/?trouble=prefetch")).body.decode())
+    assert "That is no model's name" in page.text
 
 
 @pytest.mark.parametrize(

@@ -43,4 +43,4 @@ def test_times_ago(seconds: float | None, text: str) -> None:
 
 
 def test_parts_of_a_whole() -> None:
-    assert [format_percent(each) for each in (None, 0.934, 1.0)] == ["-", "93 %", "100 %"]
+    assert [format_percent(each) for each in (None, 0.934, 1.0)] == ["\u2013", "93 %", "100 %"]

@@ -110,6 +110,8 @@ async def test_info_has_the_keys_that_scripts_know(door: Door) -> None:
         "modes": ["dns", "plain", "proxy", "direct"],
         "registry": "registry.ollama.ai",
         "ca_fingerprint": "AB:CD",
+        "paused": False,
+        "prefetches": [],
         "learnt": [],
     }
 

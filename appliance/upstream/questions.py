@@ -1,0 +1,41 @@
+"""One question to one DNS server, and all of the answer that a diagnosis needs."""
+
+import asyncio
+import os
+import struct
+
+from dnslib import QTYPE, RCODE, DNSError, DNSHeader, DNSLabel, DNSQuestion, DNSRecord
+from dnslib.label import DNSLabelError
+
+from appliance.policy.symptoms import SILENT, Reply, Told
+from appliance.upstream.exchange import Server, exchange_tcp, exchange_udp
+
+ASK_SECONDS = 3.0  # A forwarder that asks somebody far away takes a second; clients wait five.
+OTHER_NAME = "ollama.com"  # Never the box's to answer, and known to every server of the Internet.
+
+
+async def ask_reply(server: Server, name: str, rtype: str, *, is_unchecked: bool = False) -> Reply:
+    """Ask once. `is_unchecked` asks the server not to check signatures (RFC 4035 §3.2.2)."""
+    header = DNSHeader(id=int.from_bytes(os.urandom(2)), rd=1, cd=int(is_unchecked))
+    query = bytes(DNSRecord(header, q=DNSQuestion(DNSLabel(name), getattr(QTYPE, rtype))).pack())
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            record = DNSRecord.parse(await exchange_udp(server, query))
+            if record.header.tc:
+                record = DNSRecord.parse(await exchange_tcp(server, query))
+    except (OSError, DNSError, DNSLabelError, ValueError, RecursionError, struct.error):
+        return Reply(SILENT)
+    found = [each for each in record.rr if each.rtype == getattr(QTYPE, rtype)]
+    return Reply(str(RCODE.get(record.header.rcode)), tuple(str(each.rdata) for each in found))
+
+
+async def ask_all(server: Server, name: str) -> Told:
+    """All that tells how the server fares with `name`, side by side."""
+    async with asyncio.TaskGroup() as questions:
+        a, aaaa, https = (
+            questions.create_task(ask_reply(server, name, rtype))
+            for rtype in ("A", "AAAA", "HTTPS")
+        )
+        unchecked = questions.create_task(ask_reply(server, name, "A", is_unchecked=True))
+        other = questions.create_task(ask_reply(server, OTHER_NAME, "A"))
+    return Told(a.result(), aaaa.result(), https.result(), unchecked.result(), other.result())
