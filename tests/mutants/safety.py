@@ -184,8 +184,8 @@ MUTANTS = (
         "S5",
         "with the disk full its readers get nothing more",
         "appliance/cache/readers.py",
-        "return isinstance(fault, StoreError | OSError) and not isinstance(",
-        "return False and not isinstance(",
+        "return isinstance(fault, StoreError | OSError | FillRestsError) and not isinstance(",
+        "return isinstance(fault, FillRestsError) and not isinstance(",
         ("tests/appliance/cache/test_pulls.py::test_a_disk_that_fills_up_costs_no_reader_a_byte",),
     ),
     Mutant(
