@@ -61,7 +61,8 @@ class RunningBox:
 
     @property
     def dns_pid(self) -> int:
-        return int((self.config.state_dir / "dns.lock").read_text())
+        """0 in the moment in which one that is replaced has not written its own yet."""
+        return int((self.config.state_dir / "dns.lock").read_text() or 0)
 
 
 @asynccontextmanager
