@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 
-from appliance.assembly import make_blob_place
 from appliance.blob_host import BlobHost
 from appliance.cli.recipes import describe_recipe, format_recipe
 from appliance.cli.showing import tell_fault
@@ -57,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
 def make_blob_host(config: Config) -> BlobHost:
     """The blob host as the machine is now, whether or not a box runs on it."""
+    from appliance.assembly import make_blob_place  # Late: it knows all of mitmproxy.
+
     secret = _find_secret(config)
     return BlobHost(
         make_blob_place(config, secret),

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from appliance.certs import AUTHORITY_FOLDER, AuthorityError, read_authority_pem
-from appliance.cli.reading import read_address
+from appliance.cli.reading import read_address, read_port
 from appliance.cli.showing import print_lines, tell_fault
 from appliance.client.examination import Here, Sought, examine_client
 from appliance.config import Config, ConfigInvalidError, load_config, read_environment
@@ -35,7 +35,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="why this machine, which pulls, passes the box by: its DNS servers, proxies, trust",
     )
     parser.add_argument(
-        "--port", type=int, default=80, metavar="N", help="with --client: of the box's page (80)"
+        "--port",
+        type=read_port,
+        default="80",
+        metavar="N",
+        help="with --client: of the box's page (80)",
     )
     parser.add_argument("--json", action="store_true", help="as a JSON array")
     parser.set_defaults(run=run)

@@ -21,3 +21,10 @@ def read_count(text: str) -> int:
 
 
 COUNT_DIGITS_MAX = 10  # Billions; more is a slip, and `int` would refuse thousands of digits.
+
+
+def read_port(text: str) -> int:
+    """A port that one can dial. Raises ArgumentTypeError, as argparse wants it."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text} is no port")
+    return int(text)

@@ -18,9 +18,9 @@ What concerns a running box goes over a socket that only the box's own user (and
 with no box running, the verbs for what is held take the store's lock and do it themselves. So type
 them as that user: `sudo -u ollama-appliance ollama-appliance …`.
 
-With `--json` standard output has one JSON document and nothing else. Standard error has what went
-wrong, and on the next line what to type. Colours and progress bars appear on a terminal only, and
-no colours where `NO_COLOR` is set.
+With `--json` standard output has one JSON document and nothing else (`prefetch` and `logs`: one a
+line). Standard error has what went wrong, and on the next line what to type. Colours and progress
+bars appear on a terminal only, and no colours where `NO_COLOR` is set.
 
 | exit code | means |
 | --- | --- |

@@ -25,7 +25,7 @@ async def exchange_udp(server: Server, query: bytes) -> bytes:
     family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
-        sock.connect(server)
+        sock.connect(_scoped(server))
         await loop.sock_sendall(sock, query)
         while True:
             response = await loop.sock_recv(sock, _MESSAGE_SIZE_BYTES_MAX)
@@ -51,6 +51,12 @@ async def exchange_tcp(server: Server, query: bytes) -> bytes:
     if not _answers(query, response):
         raise ConnectionError(f"{server[0]} answered something else")
     return response
+
+
+def _scoped(server: Server) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Where to connect to: what a socket wants of a link-local server is its interface's number."""
+    host, _, interface = server[0].partition("%")
+    return (host, server[1], 0, socket.if_nametoindex(interface)) if interface else server
 
 
 def _answers(query: bytes, response: bytes) -> bool:

@@ -11,6 +11,7 @@ from appliance.policy.symptoms import SILENT, Reply, Told
 from appliance.upstream.exchange import Server, exchange_tcp, exchange_udp
 
 ASK_SECONDS = 3.0  # A forwarder that asks somebody far away takes a second; clients wait five.
+_UNREADABLE = (DNSError, DNSLabelError, ValueError, RecursionError, struct.error)
 OTHER_NAME = "ollama.com"  # Never the box's to answer, and known to every server of the Internet.
 
 
@@ -20,13 +21,26 @@ async def ask_reply(server: Server, name: str, rtype: str, *, is_unchecked: bool
     query = bytes(DNSRecord(header, q=DNSQuestion(DNSLabel(name), getattr(QTYPE, rtype))).pack())
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            record = DNSRecord.parse(await exchange_udp(server, query))
-            if record.header.tc:
-                record = DNSRecord.parse(await exchange_tcp(server, query))
-    except (OSError, DNSError, DNSLabelError, ValueError, RecursionError, struct.error):
-        return Reply(SILENT)
-    found = [each for each in record.rr if each.rtype == getattr(QTYPE, rtype)]
-    return Reply(str(RCODE.get(record.header.rcode)), tuple(str(each.rdata) for each in found))
+            reply = read_reply(await exchange_udp(server, query), rtype)
+            if reply is None:
+                reply = read_reply(await exchange_tcp(server, query), rtype)
+    except OSError:
+        reply = None
+    return reply or Reply(SILENT)
+
+
+def read_reply(response: bytes, rtype: str) -> Reply | None:
+    """Read an answer, along whatever aliases; None where it was cut short.
+
+    Raises ConnectionError: it is no DNS.
+    """
+    try:
+        record = DNSRecord.parse(response)
+        found = [each for each in record.rr if each.rtype == getattr(QTYPE, rtype)]
+        texts = tuple(str(each.rdata) for each in found)
+    except _UNREADABLE as error:
+        raise ConnectionError("the answer cannot be read") from error
+    return None if record.header.tc else Reply(str(RCODE.get(record.header.rcode)), texts)
 
 
 async def ask_all(server: Server, name: str) -> Told:

@@ -14,6 +14,7 @@ from appliance.dns.settings import parse_report, parse_settings, parse_word
 from appliance.dns.wire import Query, fit, limit_ttl, parse_query, render_failure
 from appliance.policy.addresses import parse_server, parse_system_servers
 from appliance.policy.grants import read_grant
+from appliance.policy.proxies import find_host, is_excluded
 from appliance.policy.tunnels import choose_way, read_own_target
 from appliance.protocol.chunksums import ChunksumsMalformedError, parse_chunksums
 from appliance.protocol.clients import is_signed_by_habit, parse_client
@@ -27,6 +28,7 @@ from appliance.protocol.ranges import parse_content_range, parse_range
 from appliance.protocol.reference import parse_model_name
 from appliance.protocol.routes import parse_route
 from appliance.store.mounts import find_file_system, find_mount_points
+from appliance.upstream.questions import read_reply
 from appliance.upstream.resolver import _read as read_dns_answer
 
 _DIGEST = Digest("ab" * 32)
@@ -115,6 +117,9 @@ def dns_answer(content: bytes) -> None:
     assert lowered is None or len(lowered) == len(content)
     with contextlib.suppress(ConnectionError):
         read_dns_answer(content, "registry.ollama.ai", "A")
+    for rtype in ("A", "AAAA", "HTTPS"):
+        with contextlib.suppress(ConnectionError):
+            read_reply(content, rtype)
 
 
 def neighbour(content: bytes) -> None:
@@ -131,6 +136,8 @@ def word(content: bytes) -> None:
 def servers(content: bytes) -> None:
     text = content.decode("utf-8", "replace")
     parse_system_servers(text)
+    find_host(text)
+    is_excluded(text, "registry.ollama.ai")
     with contextlib.suppress(ValueError):
         parse_server(text)
 

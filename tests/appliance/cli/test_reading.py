@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from appliance.cli.reading import read_address, read_count
+from appliance.cli.reading import read_address, read_count, read_port
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,10 @@ def test_a_count_is_a_number_and_nothing_else() -> None:
     for text in ("", "-1", "1.5", "\u0661", "9" * 5000):
         with pytest.raises(argparse.ArgumentTypeError, match="is no number"):
             read_count(text)
+
+
+def test_a_port_is_one_that_can_be_dialled() -> None:
+    assert (read_port("1"), read_port("65535")) == (1, 65535)
+    for text in ("", "0", "65536", "-1", "80a", "9" * 5000):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no port"):
+            read_port(text)

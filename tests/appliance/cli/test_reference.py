@@ -42,6 +42,16 @@ def test_every_verb_has_its_heading_and_every_option_its_row() -> None:
                 assert option in section, f"{name} {option}"
 
 
+def test_every_verb_whose_output_is_data_can_say_it_as_json() -> None:
+    silent = {
+        name
+        for name, parser in parsers(make_parser())
+        if "--json" not in parser.format_help()
+        and not any(isinstance(each, argparse._SubParsersAction) for each in parser._actions)
+    }
+    assert silent == {"run", "completion"}
+
+
 def test_every_verb_of_the_room_is_on_the_command_line() -> None:
     files = {each.stem for each in Path(appliance.cli.__path__[0]).glob("*.py")}
     modules = (verb for group in appliance.cli.GROUPS.values() for verb in group)

@@ -1,6 +1,7 @@
 """One message and its answer, on loopback: what is heard, and what is not."""
 
 import asyncio
+import re
 import struct
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from appliance.upstream.exchange import _answers, exchange_tcp, exchange_udp
 from tests.appliance.dns.nameserver import NameServer, silence, zone
 from tests.appliance.dns.questions import packet, records
+from tests.namespaces import cable
 
 ZONE = zone("www.lan 300 A 10.0.0.80")
 QUERY = packet("www.lan")
@@ -143,6 +145,26 @@ async def test_ipv6_servers_are_asked_too() -> None:
     reply = await exchange_udp((host, port), QUERY)
     transport.close()
     assert records(reply) == ["10.0.0.80"]
+
+
+def test_a_server_by_its_link_local_address_is_asked_on_its_interface() -> None:
+    """What routers hand out as a DNS server by IPv6 is more often than not such an address."""
+
+    async def ask(address: str) -> list[str]:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(Echo, local_addr=("::", 0))
+        port = transport.get_extra_info("sockname")[1]
+        try:
+            async with asyncio.timeout(5):
+                return records(await exchange_udp((address, port), QUERY))
+        finally:
+            transport.close()
+
+    with cable() as (machine, _):
+        shown = machine.type("ip", "-6", "-o", "addr", "show", "scope", "link")
+        (address,) = re.findall(r"inet6 (fe80::\S+)/64", shown)
+        scoped = f"{address}%{machine.interface}"
+        assert machine.inside(lambda: asyncio.run(ask(scoped))) == ["10.0.0.80"]
 
 
 class Echo(asyncio.DatagramProtocol):
