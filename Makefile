@@ -63,7 +63,7 @@ lock: environment  ## compile the requirements locks from pyproject.toml; ARGS=-
 	scripts/lock $(ARGS)
 
 clean:  ## remove the environment, fetched programs and all caches; never ./state
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 environment:
