@@ -30,6 +30,8 @@ async def test_health_has_a_word_a_time_and_each_check(door: Door) -> None:
         "status": "healthy",
         "time": "2023-11-14T22:13:20Z",
         "checks": {"dns": {"ok": True, "detail": "answers"}},
+        "version": "0.1.0",
+        "state_dir": "state",
     }
 
 
