@@ -224,8 +224,11 @@ class Fill:
 
     def _land(self, span: Span) -> None:
         """Wake who waits for bytes of `span`, which have just become readable."""
+        now = time.monotonic()
         self._tally.add(Count.FETCHED_BYTES, span.size_bytes)
-        self._rate.add(span.size_bytes, time.monotonic())
+        if self.unwanted_seconds(now) == inf:
+            self._tally.add(Count.UNASKED_BYTES, span.size_bytes)
+        self._rate.add(span.size_bytes, now)
         for each in self._readers:
             if span.start <= each.position < span.stop:
                 each.woken.set()

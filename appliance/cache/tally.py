@@ -20,6 +20,7 @@ class Count(StrEnum):
     BLOB_MISSES = "blob_misses"
     SERVED_BYTES = "served_bytes"  # Blob bytes to clients.
     FETCHED_BYTES = "fetched_bytes"  # Blob bytes from the origin.
+    UNASKED_BYTES = "unasked_bytes"  # Of those, what no client waited for: wished for ahead.
     FILLS = "fills"  # Blobs completed.
     MISMATCHES = "mismatches"  # Blobs whose bytes were not their digest's.
     UNCACHED = "uncached"  # Bodies streamed past the store, for lack of space.

@@ -19,6 +19,7 @@ from appliance.cli import (
     learnt,
     logs,
     models,
+    pause,
     pin,
     prefetch,
     rm,
@@ -54,7 +55,7 @@ GROUPS: Mapping[str, tuple[Verb, ...]] = {
         demo,
     ),
     "lead machines to it": (dns, ca, blob_address, learnt),
-    "keep models": (models, prefetch, pin, rm, evict, gc, cache, verify, scrub),
+    "keep models": (models, prefetch, pause, pin, rm, evict, gc, cache, verify, scrub),
     "scripts, people and this shell": (token, completion, version),
 }
 

@@ -82,7 +82,9 @@ def format_stats(stats: Mapping[str, Any]) -> Iterator[str]:
         f"saved    {format_size(stats['saved_bytes'])}: {ratio} of "
         f"{format_size(stats['served_bytes'])} served came from the cache"
     )
-    yield f"fetched  {format_size(stats['fetched_bytes'])} from the Internet"
+    unasked = stats["unasked_bytes"]
+    ahead = f", {format_size(unasked)} of it before anybody asked" if unasked else ""
+    yield f"fetched  {format_size(stats['fetched_bytes'])} from the Internet{ahead}"
     held = format_size(stats["total_blob_size_bytes"])
     yield f"held     {held} in {stats['blob_count']} blobs; {stats['manifest_count']} manifests"
     if stats["pending_blob_count"]:

@@ -138,6 +138,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _counter("served_bytes", "Blob bytes sent to clients.", Count.SERVED_BYTES),
     _counter("fetched_bytes", "Blob bytes fetched from the origin.", Count.FETCHED_BYTES),
+    _counter("unasked_bytes", "Of those, what no client waited for.", Count.UNASKED_BYTES),
     _counter("fills", "Blobs that were completed.", Count.FILLS),
     _counter("mismatches", "Blobs whose bytes were not their digest's.", Count.MISMATCHES),
     _counter("evictions", "Manifests let go of for lack of space.", Count.EVICTIONS),

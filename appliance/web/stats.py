@@ -64,9 +64,13 @@ def describe_scrub(progress: Progress) -> dict[str, Any]:
 
 
 def describe_counts(counts: dict[str, int]) -> dict[str, Any]:
-    """Counts under the names that scripts read, with what follows from them."""
+    """Counts under the names that scripts read, with what follows from them.
+
+    What was fetched before anybody asked is no miss, and counts against what was saved all the
+    same.
+    """
     served = counts.get(Count.SERVED_BYTES, 0)
-    fetched = counts.get(Count.FETCHED_BYTES, 0)
+    fetched, unasked = (counts.get(each, 0) for each in (Count.FETCHED_BYTES, Count.UNASKED_BYTES))
     return {
         "hits": counts.get(Count.BLOB_HITS, 0),
         "misses": counts.get(Count.BLOB_MISSES, 0),
@@ -76,8 +80,9 @@ def describe_counts(counts: dict[str, int]) -> dict[str, Any]:
         "manifest_stale": counts.get(Count.MANIFEST_STALE, 0),
         "served_bytes": served,
         "fetched_bytes": fetched,
+        "unasked_bytes": unasked,
         "saved_bytes": max(0, served - fetched),
-        "byte_hit_ratio": ratio(max(0, served - fetched), served),
+        "byte_hit_ratio": ratio(max(0, served - (fetched - unasked)), served),
         "fills": counts.get(Count.FILLS, 0),
         "mismatches": counts.get(Count.MISMATCHES, 0),
         "uncached": counts.get(Count.UNCACHED, 0),

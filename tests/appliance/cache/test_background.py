@@ -108,7 +108,17 @@ async def test_what_rests_goes_on_from_there_and_fetches_no_byte_twice(shop: Sho
     (fill,) = shop.cache.fills
     await fill.over.wait()
     assert shop.cache.is_held(DIGEST)
-    assert shop.cache.books.tally.since_start[Count.FETCHED_BYTES] == len(BLOB)
+    counts = shop.cache.books.tally.since_start
+    assert counts[Count.FETCHED_BYTES] == counts[Count.UNASKED_BYTES] == len(BLOB)
+
+
+async def test_what_a_client_waits_for_is_not_fetched_unasked(shop: Shop) -> None:
+    reader = await open_reader(shop.cache)
+    shop.source.gate.set()
+    assert await read_all(shop.cache, reader) == len(BLOB)
+    reader.close()
+    counts = shop.cache.books.tally.since_start
+    assert (counts[Count.FETCHED_BYTES], counts[Count.UNASKED_BYTES]) == (len(BLOB), 0)
 
 
 async def test_nothing_is_mended_while_it_is_paused(shop: Shop) -> None:

@@ -73,7 +73,11 @@ async def test_all_bytes_come_and_the_blob_is_there(
     assert record is not None
     assert (record.size_bytes, record.stored_at) == (SIZE, clock.now)
     assert source.spans == [Span(0, SIZE)]
-    assert filler.tally.since_start == {Count.FETCHED_BYTES: SIZE, Count.FILLS: 1}
+    assert filler.tally.since_start == {
+        Count.FETCHED_BYTES: SIZE,
+        Count.UNASKED_BYTES: SIZE,  # Nobody follows this one.
+        Count.FILLS: 1,
+    }
 
 
 async def test_the_empty_blob_needs_no_request(

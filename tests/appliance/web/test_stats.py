@@ -29,6 +29,7 @@ KNOWN = {
 }
 OURS = {
     *("hits", "misses", "byte_hit_ratio", "served_bytes", "fetched_bytes", "saved_bytes"),
+    "unasked_bytes",
     *("free_bytes", "dedup_ratio", "by_day", "quota_bytes", "evictions", "pending_blob_count"),
 }
 
@@ -55,6 +56,13 @@ def test_what_was_served_beyond_what_was_fetched_is_saved() -> None:
 def test_what_was_fetched_for_nobody_is_never_a_negative_saving() -> None:
     told = describe_counts({Count.SERVED_BYTES: 100, Count.FETCHED_BYTES: 300})
     assert (told["saved_bytes"], told["byte_hit_ratio"]) == (0, 0.0)
+
+
+def test_what_was_fetched_ahead_is_no_miss_and_no_saving() -> None:
+    told = describe_counts(
+        {Count.SERVED_BYTES: 300, Count.FETCHED_BYTES: 100, Count.UNASKED_BYTES: 80}
+    )
+    assert (told["byte_hit_ratio"], told["saved_bytes"]) == (0.9333, 200)
 
 
 def test_days_are_told_apart() -> None:
