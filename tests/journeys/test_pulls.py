@@ -137,7 +137,7 @@ async def test_wrong_bytes_are_never_published(home: Path) -> None:
     async with open_scene(home) as scene:
         scene.stage.outside.faults.flipped.add(scene.weights.digest)
         # The box may know it before the client has asked for its last part, and then refuses that.
-        with pytest.raises(PullError, match="digest mismatch|max retries exceeded"):
+        with pytest.raises(PullError, match=r"digest mismatch|max retries exceeded"):
             await scene.pull("unlucky")
         while (await scene.ask("/cache/stats"))["mismatches"] == 0:
             pass  # The last byte reaches the client before the box has hashed it.
