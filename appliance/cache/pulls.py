@@ -39,6 +39,8 @@ from appliance.upstream.source import ManifestRequest, OriginUnreachableError, R
 # Bodies that go past the store at once; others wait, as for a fill. Each is a connection of its own
 # to the origin, and half a megabyte of buffers.
 STREAMS_MAX = 64
+# Room is judged while others begin and end, so what was made for one may be gone when it comes.
+ROOM_TRIES_MAX = 4
 LOOK_SECONDS = 1.0  # At the sessions: their speed and state are as old as that.
 SAVE_SECONDS = 5.0  # Between two steps of the counts to disk: what a crash may leave uncounted.
 
@@ -289,11 +291,12 @@ class Cache:
         *,
         is_patient: bool = False,
     ) -> tuple[Fill, CacheStatus]:
-        try:
-            return self._join(repository, digest, size_bytes, source, is_patient=is_patient)
-        except StoreFullError as fault:
-            if not await self.janitor.make_room(fault.needed_bytes):
-                raise
+        for _ in range(ROOM_TRIES_MAX):
+            try:
+                return self._join(repository, digest, size_bytes, source, is_patient=is_patient)
+            except StoreFullError as fault:
+                if not await self.janitor.make_room(fault.needed_bytes):
+                    raise
         return self._join(repository, digest, size_bytes, source, is_patient=is_patient)
 
     def _join(

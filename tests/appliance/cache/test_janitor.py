@@ -249,20 +249,46 @@ async def test_the_blobs_of_one_model_do_not_push_one_another_out(
     assert held(store) == {ONE}  # The second finds no room, and passes uncached.
 
 
-async def test_many_pulls_at_once_make_room_one_after_another(
+async def test_room_that_is_gone_again_is_made_again(
     store: Store, source: FakeSource, clock: Clock, uncounted: Uncounted
 ) -> None:
-    for number in range(4):
+    """Another fill ended while the room was counted, say, and was counted neither here nor there."""
+    await store_old(store, 2)
+    fresh = bytes([100]) * 100
+    source.blobs[digest_of(fresh)] = fresh
+    async with make_cache(store, source, clock, uncounted, max_size_bytes=200) as cache:
+        really, judged = cache.janitor.make_room, 0
+
+        async def misjudge_once(needed_bytes: int) -> bool:
+            nonlocal judged
+            judged += 1
+            return judged == 1 or await really(needed_bytes)
+
+        cache.janitor.make_room = misjudge_once  # type: ignore[method-assign]
+        assert await pull(cache, digest_of(fresh), 100) == fresh
+        assert counted(cache, Count.UNCACHED) == 0
+    assert [row.reference.repository.model for row in store.models()] == ["old1"]
+
+
+async def store_old(store: Store, count: int) -> None:
+    """Models of 100 bytes each, the first of them the oldest."""
+    for number in range(count):
         content = bytes([number]) * 100
         reference = Reference(Repository("library", f"old{number}"), "latest")
         manifest = manifest_of(content)
         await store.write_manifest(tag_of(manifest, reference, stored_at=NOON + number), manifest)
         store_blob(store, content)
-    fresh = [bytes([100 + number]) * 100 for number in range(2)]
+
+
+async def test_many_pulls_at_once_make_room_one_after_another(
+    store: Store, source: FakeSource, clock: Clock, uncounted: Uncounted
+) -> None:
+    await store_old(store, 10)
+    fresh = [bytes([100 + number]) * 100 for number in range(8)]
     source.blobs |= {digest_of(each): each for each in fresh}
-    async with make_cache(store, source, clock, uncounted, max_size_bytes=400) as cache:
+    async with make_cache(store, source, clock, uncounted, max_size_bytes=1000) as cache:
         readers = await asyncio.gather(*(open_whole(cache, digest_of(each), 100) for each in fresh))
         assert [await read(each) for each in readers] == fresh
         await settled(cache)
         assert counted(cache, Count.UNCACHED) == 0
-    assert [row.reference.repository.model for row in store.models()] == ["old2", "old3"]
+    assert [row.reference.repository.model for row in store.models()] == ["old8", "old9"]
