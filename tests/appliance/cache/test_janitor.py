@@ -252,7 +252,7 @@ async def test_the_blobs_of_one_model_do_not_push_one_another_out(
 async def test_room_that_is_gone_again_is_made_again(
     store: Store, source: FakeSource, clock: Clock, uncounted: Uncounted
 ) -> None:
-    """Another fill ended while the room was counted, say, and was counted neither here nor there."""
+    """Another fill ended while the room was counted, say, and was counted nowhere."""
     await store_old(store, 2)
     fresh = bytes([100]) * 100
     source.blobs[digest_of(fresh)] = fresh
