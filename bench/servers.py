@@ -164,7 +164,7 @@ def run_nginx(directory: Path, blob: Path, program: str) -> Iterator[Server]:
 def running_nginx(directory: Path, program: str, sites: str, port: int) -> Iterator[int]:
     """Its process, once it listens on `port`: one worker, whose `http` block holds `sites`."""
     (directory / "nginx.conf").write_text(f"""
-daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 8192;
+daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 65536;
 pid {directory}/nginx.pid; error_log {directory}/error.log;
 events {{ worker_connections 4096; }}
 http {{
