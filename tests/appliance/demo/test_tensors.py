@@ -42,14 +42,20 @@ def client(tmp_path: Path, outside: Outside) -> Client:
     return Client(tmp_path / "client", outside.surroundings, HABITS)
 
 
+@pytest.fixture
+def patient(tmp_path: Path, outside: Outside) -> Client:
+    """With true timers: a busy machine is not taken for a slow line, and no byte comes twice."""
+    return Client(tmp_path / "client", outside.surroundings, Habits())
+
+
 async def test_blobs_come_whole_from_where_they_are_said_to_be(
-    client: Client, outside: Outside, model: DemoModel
+    patient: Client, outside: Outside, model: DemoModel
 ) -> None:
-    pulled = await pull(client)
+    pulled = await pull(patient)
     assert pulled.sha256_ok
     assert pulled.received_bytes == outside.ledger.upstream_bytes == model.blob_bytes
     for blob in model.blobs:
-        assert client.blob_path(blob.digest).read_bytes() == blob.path.read_bytes()
+        assert patient.blob_path(blob.digest).read_bytes() == blob.path.read_bytes()
     asked = outside.ledger.requests(containing="/blobs/")
     assert {each.method for each in asked} == {"GET"}
     assert {each.field("User-Agent") for each in asked} == {USER_AGENT}
@@ -59,10 +65,10 @@ async def test_blobs_come_whole_from_where_they_are_said_to_be(
 
 
 async def test_where_the_registry_sends_them_itself_they_come_twice(
-    client: Client, outside: Outside, model: DemoModel
+    patient: Client, outside: Outside, model: DemoModel
 ) -> None:
     outside.manners.sends_blobs_itself = True
-    pulled = await pull(client)
+    pulled = await pull(patient)
     assert pulled.sha256_ok
     assert pulled.received_bytes == outside.ledger.upstream_bytes == 2 * model.blob_bytes
 
@@ -101,13 +107,13 @@ async def test_a_loop_on_the_same_host_ends(client: Client, outside: Outside) ->
 
 
 async def test_what_is_there_by_its_size_is_not_fetched(
-    client: Client, outside: Outside, model: DemoModel
+    patient: Client, outside: Outside, model: DemoModel
 ) -> None:
-    await pull(client)
+    await pull(patient)
     before = outside.ledger.upstream_bytes
-    cut = client.blob_path(model.blobs[0].digest)
+    cut = patient.blob_path(model.blobs[0].digest)
     cut.write_bytes(b"too short")
-    again = await pull(client)
+    again = await pull(patient)
     assert outside.ledger.upstream_bytes == before + model.blobs[0].size_bytes
     assert sum(each.was_present for each in again.blobs) == len(model.blobs) - 1
 
