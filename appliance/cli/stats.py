@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from appliance.assembly import read_budget
 from appliance.cache.accounts import Bookkeeper, Uncounted
 from appliance.cli.showing import make_console, print_lines, tell_fault
 from appliance.cli.wishes import FAULTS, add_json
@@ -61,6 +60,8 @@ def read_stats(config: Config) -> dict[str, Any]:
 
 
 def _read_stored(config: Config) -> dict[str, Any]:
+    from appliance.assembly import read_budget  # Late: it knows all of mitmproxy.
+
     with open_store(config.state_dir, mount_point=config.box.mount_point) as store:
         own = Uncounted(BUILTIN.repository, tuple(BuiltinSource().digests))
         books = Bookkeeper(store, own, now=time.time)

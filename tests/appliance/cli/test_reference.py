@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,3 +75,14 @@ def test_usage_spells_what_may_be_left_out_and_what_may_be_repeated() -> None:
     assert format_usage(parser, "boil") == (
         "ollama-appliance boil [-n, --dry-run] [--keep | --no-keep] [--size SIZE] {a,b} MODEL …"
     )
+
+
+def test_a_verb_that_only_asks_does_not_wait_for_mitmproxy() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "import appliance.cli, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "appliance.cli.stats" in told.stdout.split()
+    assert not {"mitmproxy", "appliance.supervisor"} & set(told.stdout.split())
