@@ -18,7 +18,6 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
-from appliance.policy.addresses import AddressRefusedError
 from appliance.protocol.chunksums import CHUNKSUMS_SIZE_BYTES_MAX
 from appliance.protocol.digest import Digest, parse_digest
 from appliance.protocol.errors import DigestInvalid
@@ -28,7 +27,6 @@ from appliance.protocol.ranges import Span, format_range, parse_content_range
 from appliance.protocol.reference import Reference, Repository
 from appliance.upstream.dialling import Dialling, join_location
 from appliance.upstream.receiving import receive_body
-from appliance.upstream.resolver import NameUnresolvableError
 from appliance.upstream.source import (
     Chunk,
     FetchedManifest,
@@ -37,6 +35,7 @@ from appliance.upstream.source import (
     OriginUnreachableError,
     Refusal,
 )
+from appliance.upstream.troubles import TROUBLE, describe_trouble, is_misdated
 
 REDIRECTS_MAX = 5  # The registry needs one; Go's client follows ten.
 BLOB_HEAD_SECONDS = 20.0  # Ollama gives the step that waits for this thirty.
@@ -51,18 +50,9 @@ _REFUSAL_FIELDS = (
     "Retry-After",
     "Docker-Distribution-API-Version",
 )
-# ValueError is what aiohttp and TLS make of a URL whose parts cannot be sent.
-_TROUBLE = (
-    aiohttp.ClientError,
-    OSError,
-    ValueError,
-    AddressRefusedError,
-    NameUnresolvableError,
-)
 _UNSENDABLE = re.compile(r"[^\t -~]")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _EXPIRED = frozenset({401, 403, 404, 410})
-_MISDATED = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID and _CERT_HAS_EXPIRED of OpenSSL.
 
 
 class Origin:
@@ -202,9 +192,9 @@ class Origin:
         except OriginUnreachableError as error:
             self.trouble = error
             raise
-        except _TROUBLE as error:
-            self.trouble = _unreachable(error)
-            self.is_misdated = _is_misdated(error)
+        except TROUBLE as error:
+            self.trouble = describe_trouble(error)
+            self.is_misdated = is_misdated(error)
             raise self.trouble from None
 
     @asynccontextmanager
@@ -317,30 +307,3 @@ async def _read_bounded(reply: aiohttp.ClientResponse, size_bytes_max: int) -> b
         if len(content) > size_bytes_max:
             raise OriginMisbehavedError(f"the origin's answer has more than {size_bytes_max} bytes")
     return bytes(content)
-
-
-def _is_misdated(error: Exception) -> bool:
-    if not isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return False
-    return getattr(error.certificate_error, "verify_code", 0) in _MISDATED
-
-
-def _unreachable(error: Exception) -> OriginUnreachableError:
-    """What went wrong, in words of our own: aiohttp's may hold the URL."""
-    if isinstance(error, AddressRefusedError | NameUnresolvableError):
-        return OriginUnreachableError(str(error), hint=error.hint)
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return OriginUnreachableError(
-            f"the origin's certificate is not trusted: {error.certificate_error}",
-            hint="is something inspecting TLS? then set origin.ca_file to its CA",
-        )
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return OriginUnreachableError(
-            f"the proxy answers {error.status} instead of connecting",
-            hint="correct origin.proxy, or have that proxy let this box out",
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return OriginUnreachableError(f"cannot connect to {error.host}: {error.os_error}")
-    if isinstance(error, TimeoutError):
-        return OriginUnreachableError("the origin does not answer in time")
-    return OriginUnreachableError(f"the connection to the origin failed: {type(error).__name__}")

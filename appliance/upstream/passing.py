@@ -9,13 +9,9 @@ from contextlib import asynccontextmanager
 import aiohttp
 from yarl import URL
 
-from appliance.policy.addresses import AddressRefusedError
 from appliance.protocol.fields import format_via
 from appliance.upstream.dialling import Dialling
-from appliance.upstream.resolver import NameUnresolvableError
-from appliance.upstream.source import OriginUnreachableError
-
-_TROUBLE = (aiohttp.ClientError, OSError, ValueError, AddressRefusedError, NameUnresolvableError)
+from appliance.upstream.troubles import TROUBLE, describe_trouble
 
 
 class Passage:
@@ -50,7 +46,7 @@ class Passage:
             reply = await self._session.request(
                 method, url, headers={**fields, **self._fields}, allow_redirects=False
             )
-        except _TROUBLE as error:
-            raise OriginUnreachableError(f"the origin does not answer: {error}") from error
+        except TROUBLE as error:
+            raise describe_trouble(error) from None
         async with reply:
             yield reply

@@ -2,16 +2,14 @@
 
 import asyncio
 import os
-import struct
 
-from dnslib import QTYPE, RCODE, DNSError, DNSHeader, DNSLabel, DNSQuestion, DNSRecord
-from dnslib.label import DNSLabelError
+from dnslib import QTYPE, RCODE, DNSHeader, DNSLabel, DNSQuestion, DNSRecord
 
 from appliance.policy.symptoms import SILENT, Reply, Told
 from appliance.upstream.exchange import Server, exchange_tcp, exchange_udp
+from appliance.upstream.resolver import UNREADABLE
 
 ASK_SECONDS = 3.0  # A forwarder that asks somebody far away takes a second; clients wait five.
-_UNREADABLE = (DNSError, DNSLabelError, ValueError, RecursionError, struct.error)
 OTHER_NAME = "ollama.com"  # Never the box's to answer, and known to every server of the Internet.
 
 
@@ -38,7 +36,7 @@ def read_reply(response: bytes, rtype: str) -> Reply | None:
         record = DNSRecord.parse(response)
         found = [each for each in record.rr if each.rtype == getattr(QTYPE, rtype)]
         texts = tuple(str(each.rdata) for each in found)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ConnectionError("the answer cannot be read") from error
     return None if record.header.tc else Reply(str(RCODE.get(record.header.rcode)), texts)
 

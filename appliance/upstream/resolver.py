@@ -21,6 +21,8 @@ from appliance.upstream.exchange import Server, exchange_tcp, exchange_udp
 TRY_SECONDS = 2.0  # Twice a slow round trip and its retry; a client waits 5 in all.
 TTL_SECONDS_MIN, TTL_SECONDS_MAX = 5, 300  # Neither asked at each request nor kept through a move.
 HOSTS_MAX = 256  # The origin, its CDN hosts and the tunnelled names are a dozen.
+# What dnslib makes of bytes that are no DNS.
+UNREADABLE = (DNSError, DNSLabelError, ValueError, RecursionError, struct.error)
 CHAIN_MAX = 8  # CNAMEs one after another; CDNs use two or three.
 
 
@@ -192,7 +194,7 @@ def _read(response: bytes, name: str, rtype: str) -> _Answer:
     """
     try:
         record = DNSRecord.parse(response)
-    except (DNSError, DNSLabelError, ValueError, RecursionError, struct.error) as error:
+    except UNREADABLE as error:
         raise ConnectionError("the answer cannot be read") from error
     if record.header.rcode == RCODE.NXDOMAIN:
         return _Answer((), TTL_SECONDS_MAX)

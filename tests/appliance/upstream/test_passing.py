@@ -59,3 +59,12 @@ async def test_where_no_request_may_go_nothing_is_dialled() -> None:
                 async with way.ask("GET", "/v2/", {}):
                     """It is never entered."""
         assert origin.connection_count == 0
+
+
+async def test_a_fault_never_tells_what_was_asked_for() -> None:
+    """The query of a token's or a blob's URL is its right."""
+    async with RawOrigin(b"no HTTP at all").serve() as origin, passage(origin) as way:
+        with pytest.raises(OriginUnreachableError) as caught:
+            async with way.ask("GET", "/token?signature=secret", {}):
+                """It is never entered."""
+    assert "secret" not in str(caught.value)
