@@ -2,8 +2,8 @@
 
 mitmproxy asks every addon at every hook whether it listens, then tells all of them that the flow
 may have changed, and turns every line of the log into a hook as well. That is for addons that come
-and go and for a user interface; here they are a handful that stay, and it was a third of what a
-manifest costs.
+and go and for a user interface; here they are a handful that stay, and each manifest would pay for
+all that asking.
 """
 
 import inspect

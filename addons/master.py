@@ -12,6 +12,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addons import responses
 from addons.doors import format_mode
+from addons.entrance import counted
 from addons.guard import check_internals
 from addons.hooks import listen
 from addons.inline import Inline
@@ -79,15 +80,9 @@ class Proxy:
         return self
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("peername")
-        address = peer[0] if peer else ""
-        if not self._turnstile.enter(address):
-            writer.transport.abort()
-            return
-        try:
-            await self._instance.handle_stream(reader, writer)
-        finally:
-            self._turnstile.leave(address)
+        with counted(self._turnstile, writer) as address:
+            if address is not None:
+                await self._instance.handle_stream(reader, writer)
 
     async def take(
         self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from mitmproxy.proxy.layers.tls import parse_client_hello
 
+from addons.entrance import Attendance, counted
 from addons.guard import HELLO_SIZE_BYTES_MAX
 from addons.master import BACKLOG
 from appliance.policy.addresses import AddressRefusedError
@@ -45,7 +46,7 @@ class SealedDoor:
         self._is_allowed = is_allowed
         self._turnstile = turnstile
         self._servers: list[asyncio.Server] = []
-        self._own: set[asyncio.Task[None]] = set()
+        self._own = Attendance()
 
     async def __aenter__(self) -> "SealedDoor":
         self._servers = [
@@ -57,23 +58,18 @@ class SealedDoor:
     async def __aexit__(self, *_: object) -> None:
         for server in self._servers:
             server.close()
-        tasks = tuple(self._own)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._own.end()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("peername")
-        address = peer[0] if peer else ""
-        if not self._turnstile.enter(address):
-            writer.transport.abort()
-            return
-        task = asyncio.current_task()
-        assert task is not None
-        self._own.add(task)
+        with counted(self._turnstile, writer) as address:
+            if address is not None:
+                await self._serve(address, Streams(reader, writer))
+
+    async def _serve(self, address: str, client: Streams) -> None:
         try:
-            if self._is_allowed(address):
-                await self._carry(Streams(reader, writer))
+            with self._own.attending():
+                if self._is_allowed(address):
+                    await self._carry(client)
         except asyncio.CancelledError:
             pass  # The stand-in ends; whoever cancels asks for nothing more.
         except (AddressRefusedError, NameUnresolvableError, OSError) as error:
@@ -81,9 +77,7 @@ class SealedDoor:
         except Exception:  # noqa: BLE001  # The last door: it is logged, and the connection closed.
             _log.exception("a connection is closed: the sealed door failed")
         finally:
-            self._own.discard(task)
-            self._turnstile.leave(address)
-            writer.transport.abort()
+            client.writer.transport.abort()
 
     async def _carry(self, client: Streams) -> None:
         hello = await read_hello(client.reader, self._name)

@@ -19,6 +19,7 @@ from typing import cast
 
 import h11
 
+from addons.entrance import Attendance, counted
 from addons.master import BACKLOG, Proxy
 from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.tunnels import Open, Refuse, Tunnel, choose_way, read_own_target
@@ -96,7 +97,7 @@ class ProxyDoor:
         self._proxy = proxy
         self._take_clear = take_clear
         self._servers: list[asyncio.Server] = []
-        self._own: set[asyncio.Task[None]] = set()
+        self._own = Attendance()
         self.tunnel_count = 0
 
     async def __aenter__(self) -> "ProxyDoor":
@@ -111,27 +112,17 @@ class ProxyDoor:
     async def __aexit__(self, *_: object) -> None:
         for server in self._servers:
             server.close()
-        tasks = tuple(self._own)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._own.end()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address = _read_address(Streams(reader, writer), "peername")
-        if not self._rules.turnstile.enter(address):
-            writer.transport.abort()
-            return
-        try:
-            await self._serve(reader, writer)
-        finally:
-            self._rules.turnstile.leave(address)
+        with counted(self._rules.turnstile, writer) as address:
+            if address is not None:
+                await self._serve(reader, writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._own.add(task)
         try:
-            name = await self._settle(Streams(reader, writer))
+            with self._own.attending():
+                name = await self._settle(Streams(reader, writer))
         except asyncio.CancelledError:
             name = None  # The box stops; whoever cancels asks for nothing more.
         except OSError:
@@ -139,8 +130,6 @@ class ProxyDoor:
         except Exception:  # noqa: BLE001  # The last door: it is logged, and the connection closed.
             _log.exception("a connection is closed: the proxy door failed")
             name = None
-        finally:
-            self._own.discard(task)
         if name is None or self._proxy is None:
             writer.close()
         else:
