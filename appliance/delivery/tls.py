@@ -6,7 +6,7 @@ before the next, because the session has counted it. So a job holds at most one 
 sealed and not yet out, and its bytes count as sent when the last of them is.
 
 Both the chunk and its records lie in memory that the thread uses over and over. Memory of their own
-for each, though freed at once, costs as much as the encryption: the system gives it page by page.
+for each, though freed at once, the system would give page by page, every time anew.
 """
 
 import os

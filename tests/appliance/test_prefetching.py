@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cache.fill import Fill
 from appliance.policy.backoff import choose_mismatch_pause
 from appliance.prefetching import WISHES_MAX, Prefetcher, WishesFullError
 from appliance.protocol.digest import digest_of
@@ -76,15 +77,21 @@ async def test_wishes_outlive_the_box_in_their_order(shop: Shop, clock: Clock) -
         assert [each.model for each in prefetcher.prefetches] == ["zebra", "ape:1b", "someone/bee"]
 
 
+async def begun_fill(shop: Shop) -> Fill:
+    """The one download there is, once it has begun."""
+    async with asyncio.timeout(20):
+        while not shop.cache.fills:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    (fill,) = shop.cache.fills
+    return fill
+
+
 async def test_a_pause_holds_up_a_prefetch_and_not_for_ever(shop: Shop, clock: Clock) -> None:
     shop.source.publish("tiny", BLOB)
     shop.source.gate.clear()
     async with make_prefetcher(shop, clock) as prefetcher:
         await prefetcher.prefetch({"model": "tiny"})
-        async with asyncio.timeout(20):
-            while not shop.cache.fills:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        (fill,) = shop.cache.fills
+        fill = await begun_fill(shop)
         assert await prefetcher.pause({}) == {"was_paused": False}
         await fill.over.wait()
         await until_state(prefetcher, WAITING)
@@ -116,10 +123,7 @@ async def test_a_wish_that_is_dropped_ends_the_download_that_was_for_it_alone(
     shop.source.gate.clear()
     async with make_prefetcher(shop, clock) as prefetcher:
         await prefetcher.prefetch({"model": "tiny"})
-        async with asyncio.timeout(20):
-            while not shop.cache.fills:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        (fill,) = shop.cache.fills
+        fill = await begun_fill(shop)
         assert await prefetcher.unprefetch({"model": "tiny"}) == {"was_wished": True}
         assert await prefetcher.unprefetch({"model": "tiny"}) == {"was_wished": False}
         await fill.over.wait()
