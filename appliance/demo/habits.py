@@ -18,6 +18,7 @@ DIRECT_URL_SECONDS = 30.0
 WATCH_SECONDS_MIN = 1.0
 CHUNKED_FROM_BYTES = 64 * 1024 * 1024  # Smaller blobs of client2 are a single chunk.
 RESUMED_FROM_BYTES = 64 * 1024 * 1024  # Less of a tensor is thrown away.
+SLOW_AFTER_SECONDS = 5.0  # No tensor is called slow before this.
 
 _SHARED_BY_CARRIERS = ipaddress.ip_network("100.64.0.0/10")
 _BENCHMARKS = ipaddress.ip_network("198.18.0.0/15")
@@ -35,8 +36,9 @@ class Habits:
     the registry itself for every part. `stays_on_host` means that only a blob's GET may be
     redirected to another host. `is_newest` means the releases that refuse a blob URL on a private
     address or in the clear, and a HEAD without length. `has_chunksums` is the experiment `client2`,
-    another client altogether. `pace` divides every timer but those of dialling, and shrinks nothing
-    else; what judges the other side keeps WATCH_SECONDS_MIN.
+    another client altogether. `pace` divides every timer but those of dialling and
+    `slow_after_seconds`, and shrinks nothing else; what judges the other side's silence keeps
+    WATCH_SECONDS_MIN.
     """
 
     version: str = "0.33.0"
@@ -53,6 +55,7 @@ class Habits:
     bodies_at_once: int = TENSORS_AT_ONCE
     chunked_from_bytes: int = CHUNKED_FROM_BYTES
     resumed_from_bytes: int = RESUMED_FROM_BYTES
+    slow_after_seconds: float = SLOW_AFTER_SECONDS
     pace: float = 1.0
 
     @property

@@ -35,8 +35,7 @@ STALL_SECONDS = 10.0
 REDIRECTS_MAX = 10
 
 SLOW_SHARE = 0.1  # Of the median rate: slower is too slow,
-SLOW_AFTER_SECONDS = 5.0  # but not before this,
-SLOW_AFTER_BLOBS = 5  # nor with fewer to compare with.
+SLOW_AFTER_BLOBS = 5  # but not with fewer to compare with.
 SLOW_FREE = 3  # So many are no tries.
 
 
@@ -161,7 +160,7 @@ class TensorPull:
         return received / max(time.monotonic() - began, 1e-9)
 
     def _compare(self, received_bytes: int, seconds: float) -> None:
-        is_early = seconds < self._habits.paced(SLOW_AFTER_SECONDS)
+        is_early = seconds < self._habits.slow_after_seconds
         if is_early or len(self._rates) < SLOW_AFTER_BLOBS:
             return
         if received_bytes / seconds < SLOW_SHARE * median(self._rates):

@@ -42,20 +42,14 @@ def client(tmp_path: Path, outside: Outside) -> Client:
     return Client(tmp_path / "client", outside.surroundings, HABITS)
 
 
-@pytest.fixture
-def patient(tmp_path: Path, outside: Outside) -> Client:
-    """With true timers: a busy machine is not taken for a slow line, and no byte comes twice."""
-    return Client(tmp_path / "client", outside.surroundings, Habits())
-
-
 async def test_blobs_come_whole_from_where_they_are_said_to_be(
-    patient: Client, outside: Outside, model: DemoModel
+    client: Client, outside: Outside, model: DemoModel
 ) -> None:
-    pulled = await pull(patient)
+    pulled = await pull(client)
     assert pulled.sha256_ok
     assert pulled.received_bytes == outside.ledger.upstream_bytes == model.blob_bytes
     for blob in model.blobs:
-        assert patient.blob_path(blob.digest).read_bytes() == blob.path.read_bytes()
+        assert client.blob_path(blob.digest).read_bytes() == blob.path.read_bytes()
     asked = outside.ledger.requests(containing="/blobs/")
     assert {each.method for each in asked} == {"GET"}
     assert {each.field("User-Agent") for each in asked} == {USER_AGENT}
@@ -65,10 +59,10 @@ async def test_blobs_come_whole_from_where_they_are_said_to_be(
 
 
 async def test_where_the_registry_sends_them_itself_they_come_twice(
-    patient: Client, outside: Outside, model: DemoModel
+    client: Client, outside: Outside, model: DemoModel
 ) -> None:
     outside.manners.sends_blobs_itself = True
-    pulled = await pull(patient)
+    pulled = await pull(client)
     assert pulled.sha256_ok
     assert pulled.received_bytes == outside.ledger.upstream_bytes == 2 * model.blob_bytes
 
@@ -107,13 +101,13 @@ async def test_a_loop_on_the_same_host_ends(client: Client, outside: Outside) ->
 
 
 async def test_what_is_there_by_its_size_is_not_fetched(
-    patient: Client, outside: Outside, model: DemoModel
+    client: Client, outside: Outside, model: DemoModel
 ) -> None:
-    await pull(patient)
+    await pull(client)
     before = outside.ledger.upstream_bytes
-    cut = patient.blob_path(model.blobs[0].digest)
+    cut = client.blob_path(model.blobs[0].digest)
     cut.write_bytes(b"too short")
-    again = await pull(patient)
+    again = await pull(client)
     assert outside.ledger.upstream_bytes == before + model.blobs[0].size_bytes
     assert sum(each.was_present for each in again.blobs) == len(model.blobs) - 1
 
@@ -180,7 +174,7 @@ async def test_a_body_slower_than_a_tenth_of_the_others_is_dropped(
         return response
 
     outside.cdn.answer = crawl
-    habits = replace(HABITS, bodies_at_once=2)  # The others get past it.
+    habits = replace(HABITS, bodies_at_once=2, slow_after_seconds=0.05)  # Others get past it.
     with pytest.raises(PullError, match=r"^max retries exceeded: download too slow$"):
         await pull(Client(tmp_path / "client", outside.surroundings, habits), "mixed")
     assert outside.ledger.count("GET", slow.digest.encoded, "cdn") == 9
