@@ -6,9 +6,14 @@ gives the registry's true address instead: a broken box costs speed and never a 
 when a door does not open: the door watch rings them all, about once a second. The first self-pull
 decides when the box is `ready`; one that fails is said and tried again, as soon as a door opens or
 closes. The service manager hears of each beat too, and restarts a box whose loop hangs.
+
+Nothing is looked for among the objects of modules and settings: the collector of cycles begins when
+the box is up, and leaves out what is there by then. Else each of its rounds would hold up the loop
+for all of them.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -75,10 +80,20 @@ async def _start_with_disk(
     """Start the box, once its disk is there; None where it is to stop before that."""
     while not stopping.is_set():
         try:
-            return await start(stack, config, say)
+            box = await start(stack, config, say)
         except DISK_FAULTS as fault:
+            _collect_from_now_on()
             await stand_in(config, fault, say, manager, stopping)
+        else:
+            _collect_from_now_on()
+            return box
     return None
+
+
+def _collect_from_now_on() -> None:
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _chores(box: Box, say: Say, manager: Notifier) -> tuple[Any, ...]:

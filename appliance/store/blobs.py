@@ -62,9 +62,8 @@ class Blobs:
         quarantine(self._layout, self._disk, digest, self._layout.blob(digest))
 
 
-def record_of(digest: Digest, path: Path) -> BlobRecord:
+def record_of(digest: Digest, status: os.stat_result) -> BlobRecord:
     """The record that the file itself bears witness to: commit stamped it with `stored_at`."""
-    status = path.stat()
     return BlobRecord(digest, status.st_size, status.st_mtime_ns / 10**9)
 
 

@@ -21,6 +21,7 @@ from appliance.protocol.reference import Reference, Repository
 from appliance.store.encodings import (
     VERSION,
     decode_blob,
+    decode_blob_size,
     decode_manifest,
     decode_size,
     decode_tag,
@@ -47,7 +48,9 @@ class Catalog:
         self._env = Environment(path, TABLES, map_size_bytes=map_size_bytes)
         self.is_new = self._is_unsettled()
         self._sums = threading.Lock()
-        self._blob_size_bytes = sum(record.size_bytes for record in self.blobs())
+        with self._env.reading() as now:
+            sizes = [decode_blob_size(content) for _, content in now.items(BLOBS)]
+        self._blob_size_bytes = sum(sizes)
 
     def close(self) -> None:
         self._env.close()
@@ -75,6 +78,11 @@ class Catalog:
     def blob_size_bytes(self) -> int:
         with self._sums:
             return self._blob_size_bytes
+
+    @property
+    def tag_count(self) -> int:
+        with self._env.reading() as now:
+            return now.count(TAGS)
 
     @property
     def manifest_count(self) -> int:
@@ -134,10 +142,10 @@ class Catalog:
             found = [decode_tag(content) for _, content in now.items(TAGS)]
         return [record for record in found if record is not None]
 
-    def tag_keys(self) -> set[Digest]:
-        """The keys of all tags, also of those whose records cannot be decoded."""
+    def keyed_tags(self) -> dict[Digest, TagRecord | None]:
+        """All tags by their keys; None for those whose records cannot be decoded."""
         with self._env.reading() as now:
-            return {Digest(key.hex()) for key, _ in now.items(TAGS)}
+            return {Digest(key.hex()): decode_tag(content) for key, content in now.items(TAGS)}
 
     def manifests(self) -> list[ManifestRecord]:
         with self._env.reading() as now:

@@ -57,6 +57,12 @@ def decode_blob(digest: Digest, content: bytes) -> BlobRecord | None:
     return BlobRecord(digest, size_bytes, stored_at)
 
 
+def decode_blob_size(content: bytes) -> int:
+    """The blob's size alone; 0 where `decode_blob` would return None."""
+    known = len(content) == _BLOB.size and content[0] == VERSION
+    return int(_BLOB.unpack(content)[1]) if known else 0
+
+
 def encode_checksums(checksums: Checksums) -> bytes:
     """The file beside a blob: the spans' size, the blob's, the checksums, and one of all that."""
     head = _CHECKSUMS.pack(VERSION, CHECKED_SPAN_BYTES, checksums.size_bytes)

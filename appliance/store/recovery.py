@@ -24,7 +24,7 @@ is quarantined. `verify` reads everything, whenever there is time for it.
 """
 
 import errno
-import re
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,18 +34,17 @@ from appliance.protocol.manifest import ManifestMalformedError, parse_manifest
 from appliance.protocol.reference import Repository
 from appliance.store.blobs import quarantine, record_of, take_back
 from appliance.store.checksums import write_checksums
-from appliance.store.encodings import (
-    decode_pending,
-    decode_tag_file,
-)
+from appliance.store.encodings import decode_pending, decode_tag_file
 from appliance.store.hashing import hash_file
 from appliance.store.layout import tag_key
 from appliance.store.ledger import Ledger
+from appliance.store.listing import list_entries, list_files, read_name
 from appliance.store.manifests import manifest_record, read_if_there, record_move
 from appliance.store.premises import Premises
 from appliance.store.records import BlobRecord, ManifestRecord, PendingNote, TagRecord
 
-_ENCODED = re.compile(r"[0-9a-f]{64}")
+type _Owned = tuple[Repository, Digest]
+"""A manifest, in the repository it is stored under."""
 
 
 class Recovery:
@@ -65,7 +64,7 @@ class Recovery:
         self._sweep_drafts()
         self._settle_tags()
         self._settle_blobs()
-        blob_count, tag_count = self._catalog.blob_count, len(self._catalog.tags())
+        blob_count, tag_count = self._catalog.blob_count, self._catalog.tag_count
         if self._is_index_new and (blob_count or tag_count):
             self._tell(f"Rebuilt the index from the files: {blob_count} blobs, {tag_count} tags.")
         self._catalog.mark_settled()
@@ -85,29 +84,32 @@ class Recovery:
     # Tags and manifests.
 
     def _settle_tags(self) -> None:
+        recorded = self._catalog.keyed_tags()
         known = {(each.repository, each.digest): each for each in self._catalog.manifests()}
-        manifests: dict[tuple[Repository, Digest], ManifestRecord] = {}
-        tags = []
-        for tag in self._sound_tag_files():
+        manifests: dict[_Owned, ManifestRecord] = {}
+        tags = {}
+        for key, tag in self._sound_tag_files():
             owner = (tag.reference.repository, tag.digest)
             manifest = manifests.get(owner) or self._sound_manifest(tag, known.get(owner))
             if manifest is None:
-                key = tag_key(tag.reference, tag.accept)
                 self._remove(self._layout.tag(key), f"its manifest {tag.digest} is not sound")
                 continue
             manifests[owner] = manifest
-            tags.append(self._as_recorded(tag))
+            tags[key] = self._as_recorded(tag, recorded.get(key))
         self._sweep_manifests({digest for _, digest in manifests})
-        self._follow(tags, manifests)
+        for key in sorted(recorded.keys() - tags.keys()):
+            self._tell(f"Forgot the tag {key.encoded}: its file is gone.")
+        if tags != recorded or manifests != known:
+            self._catalog.settle(tags.values(), manifests.values())
 
-    def _sound_tag_files(self) -> Iterator[TagRecord]:
-        for path in list_files(self._layout.tags):
+    def _sound_tag_files(self) -> Iterator[tuple[Digest, TagRecord]]:
+        for path, named in list_files(self._layout.tags, ".json"):
             content = read_if_there(path)
             tag = None if content is None else decode_tag_file(content)
-            if tag is None or path != self._layout.tag(tag_key(tag.reference, tag.accept)):
+            if tag is None or named is None or named != tag_key(tag.reference, tag.accept):
                 self._remove(path, "it is not what its name says")
             else:
-                yield tag
+                yield named, tag
 
     def _sound_manifest(
         self, tag: TagRecord, known: ManifestRecord | None
@@ -125,9 +127,8 @@ class Recovery:
             return None
         return manifest_record(tag.reference.repository, tag.digest, content, manifest)
 
-    def _as_recorded(self, tag: TagRecord) -> TagRecord:
+    def _as_recorded(self, tag: TagRecord, before: TagRecord | None) -> TagRecord:
         """The tag with what only the index knows of it; a move it does not know is told."""
-        before = self._catalog.find_tag(tag.reference, tag.accept)
         if before is not None and before.digest == tag.digest:
             return replace(tag, checked_at=before.checked_at)
         record_move(self._ledger, before, tag)
@@ -135,19 +136,8 @@ class Recovery:
             self._tell(f"Recorded {tag.reference}, now {tag.digest}, as its file says.")
         return tag
 
-    def _follow(
-        self, tags: list[TagRecord], manifests: dict[tuple[Repository, Digest], ManifestRecord]
-    ) -> None:
-        gone = self._catalog.tag_keys() - {tag_key(tag.reference, tag.accept) for tag in tags}
-        for key in sorted(gone):
-            self._tell(f"Forgot the tag {key.encoded}: its file is gone.")
-        is_same = set(tags) == set(self._catalog.tags())
-        if gone or not is_same or set(manifests.values()) != set(self._catalog.manifests()):
-            self._catalog.settle(tags, manifests.values())
-
     def _sweep_manifests(self, named: set[Digest]) -> None:
-        for path in list_files(self._layout.manifests):
-            digest = digest_named(path)
+        for path, digest in list_files(self._layout.manifests):
             if digest is None or digest not in named:
                 self._remove(path, "no tag names it")
 
@@ -155,38 +145,45 @@ class Recovery:
 
     def _settle_blobs(self) -> None:
         records = {record.digest: record for record in self._catalog.blobs()}
-        found = {}
-        for path in list_files(self._layout.blobs):
-            digest = digest_named(path)
-            if digest is not None:
-                found[digest] = path
+        found = {
+            digest: entry
+            for entry, digest in list_entries(self._layout.blobs)
+            if digest is not None
+        }
         gone = [digest for digest in records if digest not in found]
         for digest in gone:
             self._tell(f"Forgot {digest}: its file is gone.")
         if gone:
             self._catalog.forget_blobs(gone)
-        listed = {digest: size for each in self._catalog.manifests() for digest, size in each.blobs}
+        listed = self._listed_sizes() if self._is_index_new else {}
         proven = []
-        for digest, path in found.items():
-            record = self._prove(path, digest, records.get(digest), listed.get(digest))
+        for digest, entry in found.items():
+            record = self._prove(entry, digest, records.get(digest), listed.get(digest))
             if record is not None and digest not in records:
                 proven.append(record)
         self._record(proven)
-        for path in list_files(self._layout.all_checksums):
-            if digest_named(path) not in found:
-                self._remove(path, "it is no blob's checksums")
+        for entry, named in list_entries(self._layout.all_checksums):
+            if named not in found:
+                self._remove(Path(entry.path), "it is no blob's checksums")
+
+    def _listed_sizes(self) -> dict[Digest, int]:
+        return {digest: size for each in self._catalog.manifests() for digest, size in each.blobs}
 
     def _prove(
-        self, path: Path, digest: Digest, known: BlobRecord | None, listed_bytes: int | None
+        self,
+        entry: "os.DirEntry[str]",
+        digest: Digest,
+        known: BlobRecord | None,
+        listed_bytes: int | None,
     ) -> BlobRecord | None:
         """The record that the file deserves; None, and quarantine, where it deserves none."""
-        record = record_of(digest, path)
+        record = record_of(digest, entry.stat())
         if known is not None:
             is_sound = record.size_bytes == known.size_bytes
         elif self._is_index_new:
             is_sound = listed_bytes is None or record.size_bytes == listed_bytes
         else:
-            is_sound = self._verify(path, digest)
+            is_sound = self._verify(Path(entry.path), digest)
         if is_sound:
             return record
         self._catalog.forget_blobs([digest])
@@ -194,7 +191,7 @@ class Recovery:
             take_back(self._layout, self._disk, digest)
             self._tell(f"Withdrew {digest}: some of its bytes are to be fetched again.")
             return None
-        quarantine(self._layout, self._disk, digest, path)
+        quarantine(self._layout, self._disk, digest, Path(entry.path))
         self._tell(f"Quarantined {digest}: its {record.size_bytes} bytes are other ones.")
         return None
 
@@ -232,7 +229,7 @@ class Recovery:
 
     def _settle_pending(self) -> list[PendingNote]:
         files = sorted(self._layout.pending.iterdir())
-        named = {path: digest_named(path) for path in files}
+        named = {path: read_name(path.name.removesuffix(".json")) for path in files}
         notes = [self._sound_note(digest) for digest in {*named.values()} if digest is not None]
         sound = {note.digest: note for note in notes if note is not None}
         for path, digest in named.items():
@@ -253,20 +250,3 @@ class Recovery:
         if note is None or note.digest != digest or note.size_bytes != size_bytes or not note.held:
             return None
         return note
-
-
-def list_files(sharded: Path) -> Iterator[Path]:
-    """The files in the shards of `sharded`, in order of their names."""
-    for shard in sorted(sharded.iterdir()):
-        if shard.is_dir():
-            yield from sorted(shard.iterdir())
-
-
-def digest_named(path: Path) -> Digest | None:
-    """The digest in a file's name; None where its name is no digest, or it is in a wrong shard."""
-    encoded = path.name.removesuffix(".json")
-    if not _ENCODED.fullmatch(encoded):
-        return None
-    if len(path.parent.name) == 2 and path.parent.name != encoded[:2]:
-        return None
-    return Digest(encoded)

@@ -20,10 +20,10 @@ from appliance.store.encodings import (
 )
 from appliance.store.hashing import hash_file
 from appliance.store.layout import Layout, tag_key
+from appliance.store.listing import list_files, read_name
 from appliance.store.manifests import manifest_record, read_if_there
 from appliance.store.premises import Premises
 from appliance.store.records import BlobRecord, PendingNote, TagRecord
-from appliance.store.recovery import digest_named, list_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,7 @@ def _verify_blobs(
     layout: Layout, records: list[BlobRecord], note_read: Callable[[int], None]
 ) -> Iterator[str]:
     unmet = {record.digest: record for record in records}
-    for path in list_files(layout.blobs):
-        digest = digest_named(path)
+    for path, digest in list_files(layout.blobs):
         record = unmet.pop(digest, None) if digest else None
         if digest is None:
             yield f"{_name(layout, path)} is no blob's name."
@@ -73,8 +72,8 @@ def _verify_blobs(
         else:
             yield from _verify_blob(layout, path, record, note_read)
     recorded = {record.digest for record in records}
-    for path in list_files(layout.all_checksums):
-        if digest_named(path) not in recorded:
+    for path, digest in list_files(layout.all_checksums):
+        if digest not in recorded:
             yield f"{_name(layout, path)} is no blob's checksums."
     for digest in unmet:
         yield f"The blob {digest} is recorded and its file is gone."
@@ -117,10 +116,10 @@ def _locate(layout: Layout, record: BlobRecord) -> str:
 
 def _verify_tags(premises: Premises) -> Iterator[str]:
     layout, unmet = premises.layout, {_key(tag): tag for tag in premises.catalog.tags()}
-    for path in list_files(layout.tags):
+    for path, named in list_files(layout.tags, ".json"):
         content = read_if_there(path)
         tag = None if content is None else decode_tag_file(content)
-        if tag is None or layout.tag(_key(tag)) != path:
+        if tag is None or _key(tag) != named:
             yield f"{_name(layout, path)} is no tag's file."
             continue
         record = unmet.pop(_key(tag), None)
@@ -136,8 +135,8 @@ def _verify_manifests(premises: Premises) -> Iterator[str]:
     layout, catalog = premises.layout, premises.catalog
     known = {(each.repository, each.digest): each for each in catalog.manifests()}
     digests = {digest for _, digest in known}
-    for path in list_files(layout.manifests):
-        if digest_named(path) not in digests:
+    for path, digest in list_files(layout.manifests):
+        if digest not in digests:
             yield f"{_name(layout, path)} is no recorded manifest."
     for tag in catalog.tags():
         if (tag.reference.repository, tag.digest) not in known:
@@ -169,7 +168,7 @@ def _verify_listing(
 
 def _verify_pending(layout: Layout) -> Iterator[str]:
     for path in layout.pending.glob("*.json"):
-        content, digest = read_if_there(path), digest_named(path)
+        content, digest = read_if_there(path), read_name(path.stem)
         note = None if content is None else decode_pending(content)
         if digest is None or note is None or note.digest != digest:
             yield f"{_name(layout, path)} is no pending blob's note."

@@ -1,6 +1,7 @@
 """A whole box in this process, on loopback: ready, asked, broken, mended, stopped."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -221,6 +222,17 @@ async def test_a_box_without_dns_works_for_those_who_bring_theirs(tmp_path: Path
         assert any("point registry.ollama.ai at 127.0.0.1" in line for line in box.said)
         assert (await health_of(box))[0] == 200
         assert (await ask_box(box.config.state_dir, "status"))["dns"] == []
+
+
+async def test_the_collector_begins_when_the_box_is_up(tmp_path: Path) -> None:
+    gc.disable()  # As the command line has it.
+    try:
+        async with running_box(make_config(tmp_path / "state")):
+            assert gc.isenabled()
+            assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.enable()
 
 
 async def test_a_restart_keeps_the_ca_and_the_doors(tmp_path: Path) -> None:

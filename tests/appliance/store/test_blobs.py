@@ -19,7 +19,7 @@ def blobs(premises: Premises) -> Blobs:
     path = premises.layout.blob(DIGEST)
     plant(path, CONTENT)
     os.utime(path, (NOON, NOON))
-    premises.catalog.record_blobs([record_of(DIGEST, path)])
+    premises.catalog.record_blobs([record_of(DIGEST, path.stat())])
     return Blobs(premises)
 
 
@@ -78,7 +78,7 @@ def test_letting_go_what_is_not_held_is_nothing(blobs: Blobs) -> None:
 
 
 def test_a_file_bears_witness_to_its_own_record(blobs: Blobs, premises: Premises) -> None:
-    record = record_of(DIGEST, premises.layout.blob(DIGEST))
+    record = record_of(DIGEST, premises.layout.blob(DIGEST).stat())
     assert (record.digest, record.size_bytes) == (DIGEST, len(CONTENT))
     assert record.stored_at == pytest.approx(NOON)
 

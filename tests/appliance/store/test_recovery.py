@@ -12,7 +12,6 @@ import pytest
 from appliance.protocol.digest import Digest, digest_of
 from appliance.store.encodings import encode_tag_file
 from appliance.store.layout import Layout, tag_key
-from appliance.store.recovery import digest_named
 from appliance.store.store import Store, open_store
 from tests.appliance.store.samples import (
     CONTENT,
@@ -302,9 +301,8 @@ def test_names_that_are_no_blobs_are_left_to_whoever_put_them_there(layout: Layo
         assert store.verify().problems == ("blobs/sha256/00/notes.txt is no blob's name.",)
 
 
-def test_a_file_name_is_a_digest_in_its_own_shard_or_none() -> None:
-    assert digest_named(Path("blobs/sha256") / DIGEST.encoded[:2] / DIGEST.encoded) == DIGEST
-    assert digest_named(Path("pending") / f"{DIGEST.encoded}.json") == DIGEST
-    wrong = "00" if DIGEST.encoded[:2] != "00" else "01"
-    assert digest_named(Path("blobs/sha256") / wrong / DIGEST.encoded) is None
-    assert digest_named(Path("pending/lost+found")) is None
+def test_a_stranger_with_a_longer_name_is_not_taken_for_the_blob(layout: Layout) -> None:
+    plant(layout.blob(DIGEST).with_name(f"{DIGEST.encoded}.json"), b"somebody's notes")
+    with open_store(layout.root) as store:
+        assert store.recovery == ()
+        assert is_whole(store)
