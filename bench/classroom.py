@@ -3,15 +3,19 @@
 The scripted origin gives 100 MB/s in all and redirects every blob to its CDN, as R2 does. Once the
 model is cold; once the cache holds half of it: the box from a fill that was stopped there and a
 restart, nginx from a request for the first half.
+
+nginx keeps each slice's file open until the whole part is sent. So the model is as large as the
+limit on open files lets nginx serve to that crowd, MODEL_SIZE_MIB_MAX at most.
 """
 
 import asyncio
 import json
 import logging
+import resource
 import sys
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +37,8 @@ from bench.slices import run_slices
 CLIENTS = (30, 100)
 PARTS = 16
 RATE = 100_000_000
+MODEL_SIZE_MIB_MAX = 1024
+SPARE_FILES = 1000  # nginx's connections to the origin, and its own.
 UPSTREAM_GOAL, SILENCE_GOAL_SECONDS, FAIRNESS_GOAL = 1.01, 1.0, 1.1
 POLL_SECONDS = 0.02
 SETTINGS = {"CACHE_MIN_FREE": "64MiB"}
@@ -84,9 +90,12 @@ class Cache:
 
 def measure(setting: Setting) -> Section:
     """Both crowds, cold and half cached."""
-    lessons = asyncio.run(_hold(setting))
+    sizes_mib = {
+        clients: _find_size_mib(clients, setting) for clients in setting.choose(CLIENTS, (30,))
+    }
+    lessons = asyncio.run(_hold(setting, sizes_mib))
     rows: list[tuple[str | float, ...]] = [
-        (f"{who}, {clients} clients, {state}", *_middle(each))
+        (f"{who}, {clients} clients, {sizes_mib[clients]} MiB {state}", *_middle(each))
         for (clients, state, who), each in lessons.items()
     ]
     return Section([*_judge(lessons)], [Table(_HEADINGS, rows)])
@@ -96,16 +105,26 @@ type _Key = tuple[int, str, str]
 """How many clients, cold or half, and through what."""
 
 
-async def _hold(setting: Setting) -> dict[_Key, list[Lesson]]:
+def _find_size_mib(clients: int, setting: Setting) -> int:
+    """How many slices of 1 MiB nginx can have open for each client beside its sockets."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    slices = (files - SPARE_FILES - clients * PARTS) // clients
+    return min(setting.choose(MODEL_SIZE_MIB_MAX, 96), max(PARTS, slices - slices % PARTS))
+
+
+async def _hold(setting: Setting, sizes_mib: Mapping[int, int]) -> dict[_Key, list[Lesson]]:
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # Who is killed hangs up.
-    room, size_bytes = setting.room("classroom"), setting.choose(1024, 96) * 2**20
-    model = await asyncio.to_thread(write_model, room, "bench", [size_bytes])
+    room = setting.room("classroom")
     lessons: dict[_Key, list[Lesson]] = {}
     async with Outside(room, time.time, total_bytes_per_second=RATE) as outside:
-        outside.publish(model)
-        school = School(outside, model)
+        schools = {}
+        for clients, size_mib in sizes_mib.items():
+            sizes = [size_mib * 2**20]
+            model = await asyncio.to_thread(write_model, room, f"bench-{clients}", sizes)
+            outside.publish(model)
+            schools[clients] = School(outside, model)
         for number in range(min(setting.rounds, setting.choose(3, 1))):
-            for clients in setting.choose(CLIENTS, (30,)):
+            for clients, school in schools.items():
                 for state in ("cold", "half"):
                     for who, opened in (("box", _open_box), ("slices", _open_slices)):
                         place = room / f"{number}-{clients}-{state}-{who}"
