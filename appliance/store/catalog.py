@@ -14,6 +14,7 @@ Look-ups take microseconds and may be made on the event loop. Changes block for 
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from appliance.protocol.digest import Digest
@@ -36,6 +37,8 @@ from appliance.store.layout import tag_key
 from appliance.store.records import BlobRecord, ManifestRecord, TagRecord
 
 ABOUT, BLOBS, TAGS, MANIFESTS, LISTED = TABLES = ("about", "blobs", "tags", "manifests", "listed")
+
+TAGS_REMEMBERED = 1000  # The models that are asked for; a hit looks its tag up twice.
 
 _VERSION = b"version"
 
@@ -135,7 +138,7 @@ class Catalog:
     def find_tag(self, reference: Reference, accept: str) -> TagRecord | None:
         with self._env.reading() as now:
             content = now.find(TAGS, _key(tag_key(reference, accept)))
-        return None if content is None else decode_tag(content)
+        return None if content is None else _read_tag(content)
 
     def tags(self) -> list[TagRecord]:
         with self._env.reading() as now:
@@ -232,6 +235,10 @@ class Catalog:
 
         self._env.write(work)
         return tags
+
+
+# By its content, so that what is remembered is what is recorded.
+_read_tag = lru_cache(TAGS_REMEMBERED)(decode_tag)
 
 
 def _key(digest: Digest) -> bytes:
