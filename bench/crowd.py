@@ -3,8 +3,9 @@
 `python -m bench.crowd JSON` prints what they saw. Each asks for the manifest, where the blob is,
 and then for its parts at once, as Ollama does; where it `follows` no Location it asks for the parts
 under the registry's own name, as Ollama did before 0.3.1 and as a cache that answers blobs in place
-needs it. One thread takes all bodies, and the kernel drops them (see bench/sink.py): a hundred
-clients that wrote and hashed would measure this machine. A part that breaks goes on where it broke.
+needs it. One thread opens all parts and takes all bodies, and the kernel drops them (see
+bench/sink.py): a hundred clients that wrote and hashed would measure this machine. What comes
+before the parts is asked on threads. A part that breaks goes on where it broke.
 """
 
 import http.client
@@ -26,6 +27,7 @@ from bench.sink import TAKEN_AT_ONCE_BYTES, ShortBodyError, check_partial, drop,
 USER_AGENT = "ollama/0.33.0 (amd64 linux) Go/go1.26.6"
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 WAIT_SECONDS, TURN_SECONDS = 300.0, 0.01
+SWITCH_SECONDS = 0.0005  # Else who asks waits 5 ms for the thread that takes bodies, at each call.
 RETRIES_MAX = 100
 
 
@@ -52,9 +54,19 @@ class Part:
     place: tuple[str, int, str, str]  # Host, port, Host field, target.
     position: int
     stop: int
-    sock: socket.socket
     heard_at: float
+    sock: socket.socket | None = None
     is_first: bool = True
+
+    def open(self) -> socket.socket:
+        """Ask for what is missing of it."""
+        host, port, authority, target = self.place
+        self.sock = socket.create_connection((host, port), timeout=WAIT_SECONDS)
+        self.is_first = True
+        span = f"bytes={self.position}-{self.stop - 1}"
+        fields = f"Host: {authority}\r\nUser-Agent: {USER_AGENT}\r\nRange: {span}"
+        self.sock.sendall(f"GET {target} HTTP/1.1\r\n{fields}\r\n\r\n".encode())
+        return self.sock
 
 
 class Crowd:
@@ -83,7 +95,7 @@ class Crowd:
                     raise failure
 
     def _ask(self, client: int) -> None:
-        """All that comes before the parts, and the parts' requests; on a thread."""
+        """All that comes before the parts; on a thread."""
         wanted, blob = self._wanted, f"/v2/{self._wanted.model}/blobs/{self._wanted.digest}"
         began = time.monotonic()
         connection = http.client.HTTPConnection(wanted.host, wanted.port, timeout=WAIT_SECONDS)
@@ -98,12 +110,12 @@ class Crowd:
         finally:
             connection.close()
         for start, stop in cut(wanted.size_bytes, wanted.parts):
-            self._fresh.append(Part(client, place, start, stop, _open(place, start, stop), began))
+            self._fresh.append(Part(client, place, start, stop, began))
 
     def _admit(self) -> None:
         while self._fresh:
             part = self._fresh.popleft()
-            self._selector.register(part.sock, selectors.EVENT_READ, part)
+            self._selector.register(part.open(), selectors.EVENT_READ, part)
 
     def _take(self, part: Part, buffer: bytearray, began: float) -> None:
         now = time.monotonic()
@@ -125,16 +137,17 @@ class Crowd:
         self.retries += 1
         if self.retries > RETRIES_MAX:
             raise ShortBodyError(f"{self.retries} parts broke")
-        part.sock, part.is_first = _open(part.place, part.position, part.stop), True
         self._fresh.append(part)
 
     def _close(self, part: Part) -> None:
+        assert part.sock is not None, "it was open"
         self._selector.unregister(part.sock)
         part.sock.close()
 
 
 def _receive(part: Part, buffer: bytearray) -> int:
     """Take what has come; 0 where it was a head alone. Raises ShortBodyError."""
+    assert part.sock is not None, "it is open"
     if part.is_first:
         head, count = read_head(part.sock)
         check_partial(head)
@@ -163,16 +176,9 @@ def _answer(
     return response.getheader("Location")
 
 
-def _open(place: tuple[str, int, str, str], start: int, stop: int) -> socket.socket:
-    host, port, authority, target = place
-    sock = socket.create_connection((host, port), timeout=WAIT_SECONDS)
-    fields = f"Host: {authority}\r\nUser-Agent: {USER_AGENT}\r\nRange: bytes={start}-{stop - 1}"
-    sock.sendall(f"GET {target} HTTP/1.1\r\n{fields}\r\n\r\n".encode())
-    return sock
-
-
 def main() -> None:
     """Pull, and say how it went."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     crowd = Crowd(Wanted(**json.loads(sys.argv[1])))
     crowd.pull()
     usage = resource.getrusage(resource.RUSAGE_SELF)
