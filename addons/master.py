@@ -19,10 +19,10 @@ from addons.inline import Inline
 from addons.intercept import Intercept
 from addons.registry import RegistryAddon
 from addons.report import Report
+from appliance.accepting import accept_streams
 from appliance.policy.turnstile import Turnstile
 from appliance.protocol.heads import IDLE_SECONDS_MAX
 
-BACKLOG = 1024  # asyncio's own default of 100 drops a classroom that starts at once.
 DRAIN_SECONDS = 5.0  # What a manifest may take, the end of a push, or the rest of a body.
 
 
@@ -54,7 +54,6 @@ class Proxy:
         self._addons = (core.Core(), intercept, registry, inline, Report())
         self._trusted_roots = trusted_roots
         self._proxyserver = proxyserver.Proxyserver()
-        self._servers: list[asyncio.Server] = []
 
     async def __aenter__(self) -> "Proxy":
         self._master = Master(options.Options(), event_loop=asyncio.get_running_loop())
@@ -73,10 +72,7 @@ class Proxy:
         # Not `Master.run`: it would make every task of the whole loop an eager one.
         await self._master.running()
         self._instance = self._make_instance()
-        self._servers = [
-            await asyncio.start_server(self._meet, sock=each, backlog=BACKLOG)
-            for each in self._sockets
-        ]
+        self._acceptor = accept_streams(self._sockets, self._meet)
         return self
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,8 +90,7 @@ class Proxy:
         return ServerInstance.make(format_mode(connected), self._proxyserver)
 
     async def __aexit__(self, *_: object) -> None:
-        for server in self._servers:
-            server.close()
+        self._acceptor.close()
         await self._drain()
         await self._master.done()
 

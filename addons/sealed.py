@@ -15,7 +15,7 @@ from mitmproxy.proxy.layers.tls import parse_client_hello
 
 from addons.entrance import Attendance, counted
 from addons.guard import HELLO_SIZE_BYTES_MAX
-from addons.master import BACKLOG
+from appliance.accepting import accept_streams
 from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.turnstile import Turnstile
 from appliance.protocol.heads import HEAD_SECONDS_MAX
@@ -45,19 +45,14 @@ class SealedDoor:
         self._outlet = outlet
         self._is_allowed = is_allowed
         self._turnstile = turnstile
-        self._servers: list[asyncio.Server] = []
         self._own = Attendance()
 
     async def __aenter__(self) -> "SealedDoor":
-        self._servers = [
-            await asyncio.start_server(self._meet, sock=each, backlog=BACKLOG)
-            for each in self._sockets
-        ]
+        self._acceptor = accept_streams(self._sockets, self._meet)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for server in self._servers:
-            server.close()
+        self._acceptor.close()
         await self._own.end()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -20,7 +20,8 @@ from typing import cast
 import h11
 
 from addons.entrance import Attendance, counted
-from addons.master import BACKLOG, Proxy
+from addons.master import Proxy
+from appliance.accepting import accept_streams
 from appliance.policy.addresses import AddressRefusedError
 from appliance.policy.tunnels import Open, Refuse, Tunnel, choose_way, read_own_target
 from appliance.policy.turnstile import Turnstile
@@ -96,22 +97,15 @@ class ProxyDoor:
         self._outlet = outlet
         self._proxy = proxy
         self._take_clear = take_clear
-        self._servers: list[asyncio.Server] = []
         self._own = Attendance()
         self.tunnel_count = 0
 
     async def __aenter__(self) -> "ProxyDoor":
-        self._servers = [
-            await asyncio.start_server(
-                self._meet, sock=each, backlog=BACKLOG, limit=HEAD_SIZE_BYTES_MAX
-            )
-            for each in self._sockets
-        ]
+        self._acceptor = accept_streams(self._sockets, self._meet, limit=HEAD_SIZE_BYTES_MAX)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for server in self._servers:
-            server.close()
+        self._acceptor.close()
         await self._own.end()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-BACKLOG = 1024  # A classroom that starts at once; the system caps it at somaxconn.
+from appliance.accepting import BACKLOG
+
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # Who may use it is access.allow's to say.
 
 

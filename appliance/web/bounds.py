@@ -16,13 +16,13 @@ from typing import Any
 
 from aiohttp import web
 
+from appliance.accepting import Acceptor
 from appliance.policy.turnstile import Turnstile
 from appliance.protocol.errors import Denied, RequestInvalid, Verdict
 from appliance.protocol.heads import HEAD_SECONDS_MAX, HEAD_SIZE_BYTES_MAX, IDLE_SECONDS_MAX
 
 _STRANGERS = ""  # All of them count as one address.
 
-BACKLOG = 1024  # A classroom that starts at once.
 DRAIN_SECONDS = 5.0  # A body cut after that is asked for again, from where it was cut.
 
 
@@ -174,11 +174,12 @@ class Site:
 
     async def __aenter__(self) -> "Site":
         await self._runner.setup()
-        for each in self._sockets:
-            await web.SockSite(self._runner, each, backlog=BACKLOG).start()
+        assert self._runner.server is not None, "it is set up"
+        self._acceptor = Acceptor(self._sockets, self._runner.server)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._acceptor.close()
         await self._runner.cleanup()
 
     async def take(self, accepted: socket.socket, head: bytes) -> None:

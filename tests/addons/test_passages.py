@@ -123,7 +123,7 @@ async def test_a_push_under_way_ends_before_the_door_closes(open_door: OpenDoor)
             wire.send(request("PATCH", UPLOAD, "Content-Length: 9", body=b"half"))
             await thinker.asked.wait()
             closing = group.create_task(opening.__aexit__(None, None, None))
-            while door.proxy._servers[0].is_serving():  # noqa: ASYNC110  # It tells nobody.
+            while door.proxy._acceptor.is_open:  # noqa: ASYNC110  # It tells nobody.
                 await asyncio.sleep(0)
             wire.send(b"other")
             thinker.told.set()
