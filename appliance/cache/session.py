@@ -8,7 +8,7 @@ out and it asks no more.
 """
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -85,6 +85,7 @@ class Session:
     number: int = 0  # Which one it is, since the start.
     saved_bytes: int = 0  # Of those sent, how many the client's account has.
     _live: set[Transfer] = field(default_factory=set)
+    _drawn: Counter[tuple[Digest | None, Supply]] = field(default_factory=Counter)
     _covered: dict[Digest, SpanSet] = field(default_factory=dict)
     _sizes: dict[Digest, int] = field(default_factory=dict)  # Of what was asked for.
     _whole: set[Digest] = field(default_factory=set)
@@ -102,13 +103,15 @@ class Session:
     def begin(self, transfer: Transfer, now: float) -> None:
         """A body is about to leave."""
         self._live.add(transfer)
+        self._draw(transfer, 1)
         self._sizes[transfer.digest] = transfer.size_bytes
         self.state, self.ended, self._moved = State.ACTIVE, None, now
         self._choose_supply()
 
     def end(self, transfer: Transfer, now: float) -> None:
-        """It is out, or cut short."""
+        """It is out, or cut short. To be said once."""
         self._live.discard(transfer)
+        self._draw(transfer, -1)
         self._sent_before_bytes += transfer.sent_bytes
         self._moved = now
         digest, span = transfer.digest, transfer.span()
@@ -140,8 +143,8 @@ class Session:
 
     def downloads(self, digest: Digest) -> Supply | None:
         """How it draws on a download of that blob at the moment, if it does."""
-        supplies = (each.supply for each in self._live if each.digest == digest)
-        return max((each for each in supplies if each is not Supply.CACHE), default=None)
+        kinds = (Supply.INTERNET, Supply.WAITING)
+        return next((each for each in kinds if self._drawn[digest, each]), None)
 
     @property
     def has_all_it_asked(self) -> bool:
@@ -217,5 +220,10 @@ class Session:
 
     def _choose_supply(self) -> None:
         if self._live:
-            self.supply = max(each.supply for each in self._live)
+            self.supply = max(each for each in Supply if self._drawn[None, each])
             self._supplies.add(self.supply)
+
+    def _draw(self, transfer: Transfer, count: int) -> None:
+        """Count the live ones of each kind, of one blob and of all: a class has hundreds."""
+        self._drawn[transfer.digest, transfer.supply] += count
+        self._drawn[None, transfer.supply] += count

@@ -5,6 +5,7 @@ it is in memory and bounded; what lasts is each client's account, where the oper
 """
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
@@ -51,6 +52,7 @@ class Sessions:
         self._noted: dict[tuple[str, Repository], list[_Noted]] = {}
         self._current: dict[tuple[str, Reference | Repository], Session] = {}
         self._past: list[Session] = []
+        self._downloaded: Counter[Digest] = Counter()  # Bodies that draw on a blob's download.
         self.count = 0  # Since the start.
 
     @property
@@ -82,7 +84,16 @@ class Sessions:
         supply = self._choose_supply(session, digest, reader.status)
         transfer = Transfer(digest, reader.size_bytes, reader.span.start, supply)
         session.begin(transfer, self._clock())
-        return WatchedReader(reader, transfer, lambda: session.end(transfer, self._clock()))
+        if supply is not Supply.CACHE:
+            self._downloaded[digest] += 1
+        return WatchedReader(reader, transfer, lambda: self._end(session, transfer))
+
+    def _end(self, session: Session, transfer: Transfer) -> None:
+        session.end(transfer, self._clock())
+        if transfer.supply is not Supply.CACHE:
+            self._downloaded[transfer.digest] -= 1
+            if not self._downloaded[transfer.digest]:
+                del self._downloaded[transfer.digest]
 
     def look(self) -> None:
         """Judge how each goes, and forget the old; to be called once a second."""
@@ -132,8 +143,7 @@ class Sessions:
         own = session.downloads(digest)
         if own is not None:
             return own
-        is_another_s = any(each.downloads(digest) is not None for each in self._current.values())
-        return Supply.WAITING if is_another_s else Supply.INTERNET
+        return Supply.WAITING if self._downloaded[digest] else Supply.INTERNET
 
     def _retire(self, key: tuple[str, Reference | Repository]) -> None:
         session = self._current.pop(key)

@@ -7,15 +7,15 @@ are joined: one run, from the first of them on, soon feeds them all.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from appliance.policy.spans import SpanSet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Reader:
-    """One client response and how far it has come."""
+    """One client response and how far it has come. A plan only reads it."""
 
     position: int  # The next byte it needs.
     stop: int  # The end of its span.
@@ -31,23 +31,37 @@ class Place:
     ahead_bytes: int  # What the least provided reader has left to read before it gets here.
     fed_at: float  # Since when somebody stands here without bytes; infinity where nobody does.
 
+    def add(self, stop: int, ahead_bytes: int, fed_at: float) -> None:
+        """Have more readers."""
+        self.stop = max(self.stop, stop)
+        self.ahead_bytes = min(self.ahead_bytes, ahead_bytes)
+        self.fed_at = min(self.fed_at, fed_at)
+
     def joined_with(self, other: "Place") -> "Place":
         """Return a place that starts here and has the readers of both."""
-        ahead_bytes = min(self.ahead_bytes, other.ahead_bytes)
-        fed_at = min(self.fed_at, other.fed_at)
-        return Place(self.start, max(self.stop, other.stop), ahead_bytes, fed_at)
+        joined = replace(self)
+        joined.add(other.stop, other.ahead_bytes, other.fed_at)
+        return joined
 
 
 def find_places(readers: Iterable[Reader], held: SpanSet, size_bytes: int) -> list[Place]:
     """Return the places of all readers that still miss something, in ascending order."""
     found: dict[int, Place] = {}
+    starts: dict[int, int] = {}  # A class is in step: hundreds stand at the same few bytes.
     for reader in readers:
-        start, stop = held.held_from(reader.position), min(reader.stop, size_bytes)
+        position, stop = reader.position, min(reader.stop, size_bytes)
+        start = starts.get(position)
+        if start is None:
+            start = starts[position] = held.held_from(position)
         if start >= stop:
             continue
-        ahead_bytes = start - reader.position
-        place = Place(start, stop, ahead_bytes, inf if ahead_bytes else reader.fed_at)
-        found[start] = found[start].joined_with(place) if start in found else place
+        ahead_bytes = start - position
+        fed_at = inf if ahead_bytes else reader.fed_at
+        place = found.get(start)
+        if place is None:
+            found[start] = Place(start, stop, ahead_bytes, fed_at)
+        else:
+            place.add(stop, ahead_bytes, fed_at)
     return [found[start] for start in sorted(found)]
 
 
