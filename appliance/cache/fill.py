@@ -34,6 +34,9 @@ SYNC_BYTES = 64 * 1024 * 1024  # What a kill may cost at full speed: half a seco
 SYNC_SECONDS = 5.0  # And on a slow one.
 HASH_BYTES = 16 * 1024 * 1024  # How far the digest may lag: hashed in ten milliseconds.
 PLAN_SECONDS = 25e-6  # For each reader, between one that comes and a plan: five times its cost.
+# For each reader, between bytes that land and those it is given: a turn costs what a megabyte does.
+WAKE_SECONDS = 0.5e-3
+WAKE_SECONDS_MAX = 0.25  # Nobody calls that a pause, and a fast line's runs bring a megabyte in it.
 LOOK_SECONDS = 0.25  # Between two looks of the plan when nothing happens: readers starve by time.
 
 _log = logging.getLogger("cache")
@@ -87,6 +90,7 @@ class Fill:
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._planning: asyncio.TimerHandle | None = None
+        self._waking: asyncio.TimerHandle | None = None
         self._unsynced_bytes = 0
         self._unhashed_bytes = 0
         self._hash_due = asyncio.Event()
@@ -229,21 +233,34 @@ class Fill:
         runs.end()
 
     def _land(self, span: Span) -> None:
-        """Wake who waits for bytes of `span`, which have just become readable."""
+        """Count `span`, which has just become readable, and wake who waits for it, soon."""
         now = time.monotonic()
         self._tally.add(Count.FETCHED_BYTES, span.size_bytes)
         if self.unwanted_seconds(now) == inf:
             self._tally.add(Count.UNASKED_BYTES, span.size_bytes)
         self._rate.add(span.size_bytes, now)
-        for each in self._readers:
-            if span.start <= each.position < span.stop:
-                each.woken.set()
+        if self._waking is None:
+            delay_seconds = min(len(self._readers) * WAKE_SECONDS, WAKE_SECONDS_MAX)
+            self._waking = self._loop.call_later(delay_seconds, self._wake)
         self._unhashed_bytes += span.size_bytes
         if self._unhashed_bytes >= HASH_BYTES:
             self._hash_due.set()
         self._unsynced_bytes += span.size_bytes
         if self._unsynced_bytes >= SYNC_BYTES:
             self._sync_due.set()
+
+    def _wake(self) -> None:
+        self._waking = None
+        held = self.pending.held
+        starved: set[int] = set()  # A class is in step: hundreds wait at the same few bytes.
+        for each in self._readers:
+            position = each.position
+            if each.woken.is_set() or position in starved:
+                continue
+            if held.held_from(position) > position:
+                each.woken.set()
+            else:
+                starved.add(position)
 
     async def _hash_along(self) -> None:
         """Keep the digest close behind the contiguous beginning."""
@@ -266,8 +283,9 @@ class Fill:
 
     def _end(self) -> None:
         self.over.set()
-        if self._planning is not None:
-            self._planning.cancel()
+        for timer in (self._planning, self._waking):
+            if timer is not None:
+                timer.cancel()
         self._runs = None
         os.close(self.file_fd)
         for each in self._readers:
