@@ -24,6 +24,8 @@ from statistics import median
 from appliance.demo.box import BoxProcess
 from appliance.demo.models import DemoModel, write_model
 from appliance.demo.outside import REGISTRY_NAME, Outside
+from appliance.store.encodings import decode_pending
+from appliance.store.layout import Layout
 from bench.crowd import Wanted
 from bench.fetching import cut
 from bench.machine import find_program
@@ -86,6 +88,7 @@ class Cache:
     pid: int
     port: int
     follows: bool
+    missing_bytes: int  # Of the model.
 
 
 def measure(setting: Setting) -> Section:
@@ -130,18 +133,27 @@ async def _hold(setting: Setting, sizes_mib: Mapping[int, int]) -> dict[_Key, li
                         place = room / f"{number}-{clients}-{state}-{who}"
                         place.mkdir()
                         async with opened(place, school, is_half=state == "half") as cache:
-                            lesson = await _teach(school, cache, clients, state)
+                            lesson = await _teach(school, cache, clients)
                         lessons.setdefault((clients, state, who), []).append(lesson)
     return lessons
 
 
 @asynccontextmanager
 async def _open_box(place: Path, school: School, *, is_half: bool) -> AsyncIterator[Cache]:
+    missing_bytes = school.size_bytes
     if is_half:
         async with BoxProcess(place, school.outside, SETTINGS) as box:
-            await _fill_half(school, Cache(box.pid, box.web_port, follows=True))
+            await _fill_half(school, Cache(box.pid, box.web_port, True, missing_bytes))
+        missing_bytes -= _read_held_bytes(Layout(box.state_directory), school)
     async with BoxProcess(place, school.outside, SETTINGS) as box:
-        yield Cache(box.pid, box.web_port, follows=True)
+        yield Cache(box.pid, box.web_port, True, missing_bytes)
+
+
+def _read_held_bytes(layout: Layout, school: School) -> int:
+    """How much of the model the stopped box has kept: what was on its way then is lost."""
+    note = decode_pending(layout.pending_note(school.model.blobs[0].digest).read_bytes())
+    assert note is not None, "it has just been written"
+    return note.held.size_bytes
 
 
 async def _fill_half(school: School, cache: Cache) -> None:
@@ -162,7 +174,7 @@ async def _open_slices(place: Path, school: School, *, is_half: bool) -> AsyncIt
             spans = cut(school.size_bytes // 2, PARTS)
             target = f"/v2/{school.model.repository}/blobs/{school.digest}"
             await asyncio.to_thread(fetch_all, Place(LOOPBACK, port, target), spans)
-        yield Cache(pid, port, follows=False)
+        yield Cache(pid, port, False, school.size_bytes // (2 if is_half else 1))
 
 
 async def _start(school: School, cache: Cache, clients: int) -> asyncio.subprocess.Process:
@@ -181,7 +193,7 @@ async def _start(school: School, cache: Cache, clients: int) -> asyncio.subproce
     return await asyncio.create_subprocess_exec(*command, stdout=PIPE)
 
 
-async def _teach(school: School, cache: Cache, clients: int, state: str) -> Lesson:
+async def _teach(school: School, cache: Cache, clients: int) -> Lesson:
     ledger = school.outside.ledger
     before_bytes, before_cpu = ledger.upstream_bytes, cpu_seconds(cache.pid)
     with watching(cache.pid) as peak:
@@ -190,14 +202,13 @@ async def _teach(school: School, cache: Cache, clients: int, state: str) -> Less
     if crowd.returncode:
         raise SystemExit(f"the crowd failed at port {cache.port}")
     seen = json.loads(said)
-    missing_bytes = school.size_bytes // (2 if state == "half" else 1)
     first, last = min(seen["seconds"]), max(seen["seconds"])
     return Lesson(
         first_seconds=first,
         last_seconds=last,
         fairness=last / first,
         silence_seconds=seen["silence_seconds"],
-        upstream=(ledger.upstream_bytes - before_bytes) / missing_bytes,
+        upstream=(ledger.upstream_bytes - before_bytes) / cache.missing_bytes,
         peak_mib=peak.tree_mib,
         server_cpu_seconds=cpu_seconds(cache.pid) - before_cpu,
         client_cpu_seconds=seen["cpu_seconds"],
