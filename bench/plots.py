@@ -10,7 +10,7 @@ from html import escape
 from bench.figures import format_number
 
 WIDTH, HEIGHT = 360, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 30, 36
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 28, 30, 36
 _INK, _GRID, _LINE = "#444", "#ddd", "#0a6ebd"
 
 
