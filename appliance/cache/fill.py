@@ -230,6 +230,7 @@ class Fill:
             with suppress(TimeoutError):
                 async with asyncio.timeout(runs.seconds_to_look(LOOK_SECONDS)):
                     await self._changed.wait()
+        self._wake()  # There is nothing more to wait for.
         runs.end()
 
     def _land(self, span: Span) -> None:
