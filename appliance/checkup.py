@@ -12,6 +12,7 @@ from appliance.doorwatch import Door, DoorWatch, connect_head, head_ringer, plac
 from appliance.health import Checkup
 from appliance.listeners import Listener
 from appliance.policy.clock import why_untimely
+from appliance.policy.delivery import Door as Way
 from appliance.policy.eviction import Budget
 from appliance.policy.health import Check
 from appliance.protocol.manifest import MANIFEST_TYPE
@@ -83,16 +84,29 @@ def make_door_watch(
     origin: Origin,
     *,
     now: Callable[[], float],
+    answered: Callable[[Way], int],
     tls: Listener,
     proxy: Listener | None,
     web: Iterable[Listener],
 ) -> DoorWatch:
-    """Who rings the doors that clients come by, as they do."""
+    """Who rings the doors that clients come by, as they do; `answered` counts what each answers."""
     name, ca_pem = config.origin.name, authority.certificate_pem.decode("ascii")
     doors = [
-        Door("proxy", "our https does not open", places_of(tls.sockets), tls_ringer(name, ca_pem)),
+        Door(
+            "proxy",
+            "our https does not open",
+            places_of(tls.sockets),
+            tls_ringer(name, ca_pem),
+            lambda: answered(Way.HTTPS),
+        ),
         *(
-            Door("web", "our http does not open", places_of(each.sockets), head_ringer(_LIVE))
+            Door(
+                "web",
+                "our http does not open",
+                places_of(each.sockets),
+                head_ringer(_LIVE),
+                lambda: answered(Way.HTTP),
+            )
             for each in web
         ),
     ]

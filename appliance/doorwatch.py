@@ -4,7 +4,8 @@ Theory of operation. A self-pull a minute shows everything and is too rare; the 
 the loop turns and not that anybody is let in. So each listening socket is dialled as a client does,
 up to its first answer: TLS with our name and our CA, a head in the clear, a CONNECT. A closed
 socket refuses at once, a silent one is given RING_SECONDS_MAX; with the pause between two rounds
-that stays below the two seconds in which DNS must fail open.
+that stays below the two seconds in which DNS must fail open. A door that answers others meanwhile
+is busy, not closed: a class that starts at once would else be sent to the Internet.
 """
 
 import asyncio
@@ -29,13 +30,15 @@ type Ring = Callable[[Place], Awaitable[None]]
 class Door:
     """A door of the box: the part that it is, where it listens, and how to ring it.
 
-    `ring` raises OSError where the door does not open.
+    `ring` raises OSError where the door does not open. `answered` tells how many requests it has
+    answered so far, where that is known.
     """
 
     part: str
     says: str
     places: tuple[Place, ...]
     ring: Ring
+    answered: Callable[[], int] = lambda: 0
 
 
 class DoorWatch:
@@ -114,13 +117,15 @@ def head_ringer(head: bytes) -> Ring:
 
 async def rung(door: Door) -> tuple[str, OSError | None]:
     """Ring a door: why it does not open, for people and as it was raised; or "" and None."""
-    at = ""
+    at, before = "", door.answered()
     try:
         async with asyncio.timeout(RING_SECONDS_MAX):
             for host, port in door.places:
                 at = format_authority(host, port, default_port=0)
                 await door.ring((host, port))
     except TimeoutError:
+        if door.answered() > before:
+            return "", None
         return f"nothing comes from {at}", TimeoutError()
     except OSError as error:
         return f"{at}: {error.strerror or error}", error

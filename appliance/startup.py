@@ -78,6 +78,7 @@ async def start(stack: AsyncExitStack, config: Config, say: Say) -> Box:
         ground.store,
         engine.origin,
         now=time.time,
+        answered=engine.registry.meters.answered,
         tls=ground.tls,
         proxy=ground.proxy,
         web=ground.web,

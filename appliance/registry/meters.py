@@ -45,6 +45,10 @@ class Meters:
         default_factory=lambda: {door.value: Histogram() for door in Door}
     )
 
+    def answered(self, door: Door) -> int:
+        """How many requests came by `door` and were answered."""
+        return sum(self.seconds[door.value].counts)
+
     def note(self, request: Request, reply: Reply, seconds: float) -> None:
         """Count a request that was answered after `seconds`."""
         door = request.door.value

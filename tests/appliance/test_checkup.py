@@ -182,6 +182,7 @@ async def test_a_clock_that_cannot_be_right_closes_the_box(tmp_path: Path) -> No
             box.ground.store,
             box.engine.origin,
             now=lambda: now[0],
+            answered=box.engine.registry.meters.answered,
             tls=box.ground.tls,
             proxy=None,
             web=(),

@@ -128,6 +128,27 @@ async def test_silence_is_waited_for_a_moment_only(
     assert told(found) == {"web": f"it is shut: nothing comes from {LOOPBACK}:{port}"}
 
 
+async def test_a_door_that_answers_others_meanwhile_is_busy_and_not_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doorwatch, "RING_SECONDS_MAX", 0.05)
+    answers = iter([0, 1, 1, 1])  # Before and after each of two rounds: the second is silent.
+    async with door_that(silent) as port:
+        place = (LOOPBACK, port)
+        door = Door("web", "it is shut", (place,), head_ringer(HEAD), lambda: next(answers))
+        found = DoorWatch([door])
+        assert not await found.ring()
+        assert await found.ring()
+    assert "nothing comes" in told(found)["web"]
+
+
+async def test_a_refusal_is_one_whomever_the_door_answers_meanwhile() -> None:
+    answers = iter([0, 1])
+    place = (LOOPBACK, choose_port())
+    door = Door("web", "it is shut", (place,), head_ringer(HEAD), lambda: next(answers))
+    assert await DoorWatch([door]).ring()
+
+
 async def test_one_closed_socket_of_two_is_enough() -> None:
     async with door_that(saying(b"HTTP/1.1 200 OK\r\n\r\n")) as port:
         found = watch(port, head_ringer(HEAD), choose_port())

@@ -36,6 +36,13 @@ def test_what_passes_has_the_origin_s_status_and_not_ours() -> None:
     assert meters.requests == {("proxy", "other", "passed"): 1}
 
 
+def test_answers_are_counted_by_door() -> None:
+    meters = Meters()
+    for door in (Door.HTTP, Door.HTTP, Door.PROXY):
+        meters.note(asked("/v2/", door), Answer(200), 0.1)
+    assert [meters.answered(door) for door in Door] == [0, 2, 1]
+
+
 @given(st.lists(st.floats(0, 100)))
 def test_a_histogram_counts_everything_once_and_cumulates(times: list[float]) -> None:
     histogram = Histogram()
