@@ -19,7 +19,7 @@ from addons.inline import Inline
 from addons.intercept import Intercept
 from addons.registry import RegistryAddon
 from addons.report import Report
-from appliance.accepting import accept_streams
+from appliance.accepting import ACCEPTED_MAX, accept_streams
 from appliance.policy.turnstile import Turnstile
 from appliance.protocol.heads import IDLE_SECONDS_MAX
 
@@ -41,6 +41,7 @@ class Proxy:
         turnstile: Turnstile,
         *,
         trusted_roots: str,
+        accepted_max: int = ACCEPTED_MAX,
     ) -> None:
         """Take over bound `sockets`. `trusted_roots` is a PEM file that the origin is checked by.
 
@@ -49,6 +50,7 @@ class Proxy:
         check_internals()
         responses.install()
         self._sockets = sockets
+        self._accepted_max = accepted_max
         self._turnstile = turnstile
         self._passages = registry.passages
         self._addons = (core.Core(), intercept, registry, inline, Report())
@@ -72,7 +74,7 @@ class Proxy:
         # Not `Master.run`: it would make every task of the whole loop an eager one.
         await self._master.running()
         self._instance = self._make_instance()
-        self._acceptor = accept_streams(self._sockets, self._meet)
+        self._acceptor = accept_streams(self._sockets, self._meet, accepted_max=self._accepted_max)
         return self
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 BACKLOG = 1024  # A classroom that starts at once; the system caps it at somaxconn.
 ACCEPTED_MAX = 64  # In one turn: some milliseconds, and then everybody else's.
+SHARED_ACCEPTED_MAX = 1  # Where processes share the sockets: whoever is free takes the next.
 PAUSE_SECONDS = 1.0  # Where none can be taken, for want of descriptors, say; who waits goes on.
 STREAM_BYTES_MAX = 64 * 1024  # What a stream holds before its socket is read no more: asyncio's.
 
@@ -24,12 +25,20 @@ class Acceptor:
     """Takes the connections of listening sockets, until it is closed."""
 
     def __init__(
-        self, sockets: Iterable[socket.socket], make: Callable[[], asyncio.BaseProtocol]
+        self,
+        sockets: Iterable[socket.socket],
+        make: Callable[[], asyncio.BaseProtocol],
+        *,
+        accepted_max: int = ACCEPTED_MAX,
     ) -> None:
-        """Take over bound `sockets`. `make` makes a connection's protocol."""
+        """Take over bound `sockets`. `make` makes a connection's protocol.
+
+        `accepted_max` is how many are taken in one turn of the loop.
+        """
         self._loop = asyncio.get_running_loop()
         self._sockets = tuple(sockets)
         self._make = make
+        self._accepted_max = accepted_max
         self._greeting: set[asyncio.Task[None]] = set()
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
         self.is_open = True
@@ -48,7 +57,7 @@ class Acceptor:
             pause.cancel()
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPTED_MAX):
+        for _ in range(self._accepted_max):
             try:
                 accepted, _address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -78,7 +87,11 @@ class Acceptor:
 
 
 def accept_streams(
-    sockets: Iterable[socket.socket], meet: Meet, *, limit: int = STREAM_BYTES_MAX
+    sockets: Iterable[socket.socket],
+    meet: Meet,
+    *,
+    limit: int = STREAM_BYTES_MAX,
+    accepted_max: int = ACCEPTED_MAX,
 ) -> Acceptor:
     """Have `meet` serve each connection, on a task, as `asyncio.start_server` does."""
     loop = asyncio.get_running_loop()
@@ -87,4 +100,4 @@ def accept_streams(
         reader = asyncio.StreamReader(limit=limit, loop=loop)
         return asyncio.StreamReaderProtocol(reader, meet, loop=loop)
 
-    return Acceptor(sockets, make)
+    return Acceptor(sockets, make, accepted_max=accepted_max)

@@ -10,6 +10,7 @@ from addons.origin import OriginRoute
 from addons.registry import RegistryAddon
 from addons.tunnel import ProxyDoor
 from appliance import __version__
+from appliance.accepting import ACCEPTED_MAX, SHARED_ACCEPTED_MAX
 from appliance.assembly import (
     find_roots,
     make_admission,
@@ -113,6 +114,7 @@ async def open_doors(stack: AsyncExitStack, box: Box) -> None:
             inline,
             admission.turnstile,
             trusted_roots=find_roots(config),
+            accepted_max=SHARED_ACCEPTED_MAX if config.box.workers else ACCEPTED_MAX,
         )
     )
     if ground.proxy is not None:

@@ -12,6 +12,7 @@ from addons.intercept import Intercept
 from addons.master import Proxy
 from addons.origin import OriginRoute
 from addons.registry import RegistryAddon
+from appliance.accepting import SHARED_ACCEPTED_MAX
 from appliance.certs import Leaf, parse_leaf
 from appliance.delivery.pump import Pumps
 from appliance.descriptors import raise_descriptor_limit
@@ -74,6 +75,7 @@ class Worker:
             inline,
             Turnstile(surroundings.is_own, connections_max=settings.connections_max),
             trusted_roots=settings.trusted_roots,
+            accepted_max=SHARED_ACCEPTED_MAX,
         )
         await stack.enter_async_context(proxy)
 

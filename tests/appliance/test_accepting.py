@@ -61,6 +61,14 @@ async def test_all_that_wait_are_taken_in_a_few_turns_of_the_loop() -> None:
     acceptor.close()
 
 
+async def test_of_a_shared_socket_one_is_taken_in_a_turn() -> None:
+    acceptor = Acceptor([bound := bind()], Greeter, accepted_max=1)
+    with waiting(bound, 20):
+        await turns(5)
+        assert 1 <= Greeter.count <= 5
+    acceptor.close()
+
+
 async def test_a_crowd_leaves_turns_to_others() -> None:
     acceptor = Acceptor([bound := bind()], Greeter)
     with waiting(bound, 3 * ACCEPTED_MAX) as clients:
