@@ -72,6 +72,7 @@ class Acceptor:
 
     async def _greet(self, accepted: socket.socket) -> None:
         try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does not.
             await self._loop.connect_accepted_socket(self._make, accepted)
         except OSError:
             accepted.close()  # Who came has left already.

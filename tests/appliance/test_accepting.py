@@ -112,6 +112,20 @@ async def test_a_stream_has_the_addresses_of_both_ends() -> None:
     acceptor.close()
 
 
+async def test_nothing_small_is_held_back_until_more_is_written() -> None:
+    found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken = writer.get_extra_info("socket")
+        found.set_result(taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    acceptor = accept_streams([bound := bind()], meet)
+    with waiting(bound, 1):
+        assert await found
+    acceptor.close()
+
+
 class Exhausted(socket.socket):
     """A listening socket that gives nobody out at first: no descriptor is left."""
 
