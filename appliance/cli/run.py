@@ -21,6 +21,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Run the box; 0 after a stop that was asked for, 1 if it could not start."""
     gc.disable()  # Nearly all that is made until the box is up stays: see `supervisor`.
+    try:
+        return _run(args)
+    finally:
+        gc.enable()
+
+
+def _run(args: argparse.Namespace) -> int:
     from appliance import supervisor  # Late: half a second that `ca` and `check` need not wait.
     from appliance.startup import START_FAULTS
 

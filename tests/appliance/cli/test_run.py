@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -119,6 +120,21 @@ def test_a_fault_at_start_is_said_with_its_hint(
     captured = capsys.readouterr()
     assert captured.err == ("ollama-appliance: port 443 cannot be had: in use\n  stop the other\n")
     assert "ready" not in captured.out
+
+
+def test_the_collector_waits_for_the_box_and_is_on_again_after_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[bool] = []
+
+    def fail(config: Config, say: object) -> None:
+        waits.append(not gc.isenabled())
+        raise PortUnavailableError(443, "in use", "stop the other")
+
+    monkeypatch.setattr(supervisor, "run", fail)
+    assert invoke(monkeypatch, environment(tmp_path / "state")) == 1
+    assert waits == [True]
+    assert gc.isenabled()
 
 
 def test_a_configuration_that_is_none_is_said_whole(
