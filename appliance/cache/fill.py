@@ -20,6 +20,7 @@ from math import inf
 
 from appliance.cache.landing import Writer
 from appliance.cache.runs import Runs
+from appliance.cache.soon import Soon
 from appliance.cache.tally import Count, Tally
 from appliance.policy.fillplan import plan_runs
 from appliance.policy.linerate import LineRate
@@ -88,9 +89,8 @@ class Fill:
         self._spare_bytes = choose_spare_bytes(pending.size_bytes)
         self._runs: Runs | None = None
         self._changed = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._planning: asyncio.TimerHandle | None = None
-        self._waking: asyncio.TimerHandle | None = None
+        self._planning = Soon(self._changed.set)
+        self._waking = Soon(self._wake)
         self._unsynced_bytes = 0
         self._unhashed_bytes = 0
         self._hash_due = asyncio.Event()
@@ -154,13 +154,7 @@ class Fill:
 
     def _plan_soon(self) -> None:
         """Plan anew once those are counted who come or leave together: each plan looks at all."""
-        if self._planning is None:
-            delay_seconds = len(self._readers) * PLAN_SECONDS
-            self._planning = self._loop.call_later(delay_seconds, self._plan_now)
-
-    def _plan_now(self) -> None:
-        self._planning = None
-        self._changed.set()
+        self._planning.ask(len(self._readers) * PLAN_SECONDS)
 
     async def read_on(self, following: Following) -> Span | None:
         """Wait for the reader's next bytes, and count them as given to it.
@@ -240,9 +234,7 @@ class Fill:
         if self.unwanted_seconds(now) == inf:
             self._tally.add(Count.UNASKED_BYTES, span.size_bytes)
         self._rate.add(span.size_bytes, now)
-        if self._waking is None:
-            delay_seconds = min(len(self._readers) * WAKE_SECONDS, WAKE_SECONDS_MAX)
-            self._waking = self._loop.call_later(delay_seconds, self._wake)
+        self._waking.ask(min(len(self._readers) * WAKE_SECONDS, WAKE_SECONDS_MAX))
         self._unhashed_bytes += span.size_bytes
         if self._unhashed_bytes >= HASH_BYTES:
             self._hash_due.set()
@@ -251,7 +243,7 @@ class Fill:
             self._sync_due.set()
 
     def _wake(self) -> None:
-        self._waking = None
+        """Wake all whose next byte is held."""
         held = self.pending.held
         starved: set[int] = set()  # A class is in step: hundreds wait at the same few bytes.
         for each in self._readers:
@@ -284,9 +276,8 @@ class Fill:
 
     def _end(self) -> None:
         self.over.set()
-        for timer in (self._planning, self._waking):
-            if timer is not None:
-                timer.cancel()
+        self._planning.cancel()
+        self._waking.cancel()
         self._runs = None
         os.close(self.file_fd)
         for each in self._readers:

@@ -51,16 +51,21 @@ def encode_blob(record: BlobRecord) -> bytes:
 
 def decode_blob(digest: Digest, content: bytes) -> BlobRecord | None:
     """Read what `encode_blob` wrote; the digest was the key."""
-    if len(content) != _BLOB.size or content[0] != VERSION:
-        return None
-    _, size_bytes, stored_at = _BLOB.unpack(content)
-    return BlobRecord(digest, size_bytes, stored_at)
+    found = _unpack_blob(content)
+    return None if found is None else BlobRecord(digest, *found)
 
 
 def decode_blob_size(content: bytes) -> int:
     """The blob's size alone; 0 where `decode_blob` would return None."""
-    known = len(content) == _BLOB.size and content[0] == VERSION
-    return int(_BLOB.unpack(content)[1]) if known else 0
+    found = _unpack_blob(content)
+    return 0 if found is None else found[0]
+
+
+def _unpack_blob(content: bytes) -> tuple[int, float] | None:
+    if len(content) != _BLOB.size or content[0] != VERSION:
+        return None
+    _, size_bytes, stored_at = _BLOB.unpack(content)
+    return size_bytes, stored_at
 
 
 def encode_checksums(checksums: Checksums) -> bytes:

@@ -1,13 +1,10 @@
 """What lies in a sharded directory: each entry looked at once, without a Path for it."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.protocol.digest import Digest
-
-_ENCODED = re.compile(r"[0-9a-f]{64}")
 
 
 def list_entries(
@@ -33,7 +30,10 @@ def list_files(sharded: Path, suffix: str = "") -> Iterator[tuple[Path, Digest |
 
 def read_name(name: str) -> Digest | None:
     """The digest that `name` spells; None where it is none."""
-    return Digest(name) if _ENCODED.fullmatch(name) else None
+    try:
+        return Digest(name)
+    except ValueError:
+        return None
 
 
 def _by_name(directory: Path | str) -> list["os.DirEntry[str]"]:

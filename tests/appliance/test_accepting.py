@@ -129,7 +129,10 @@ async def test_nothing_small_is_held_back_until_more_is_written() -> None:
 class Exhausted(socket.socket):
     """A listening socket that gives nobody out at first: no descriptor is left."""
 
-    refusals = 0
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.refusals = refusals
+        self.bind((LOOPBACK, 0))
 
     def accept(self) -> tuple[socket.socket, object]:
         if self.refusals:
@@ -142,10 +145,7 @@ async def test_a_door_that_cannot_take_anybody_tries_again_in_a_while(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(accepting, "PAUSE_SECONDS", 0.01)
-    bound = Exhausted()
-    bound.refusals = 2
-    bound.bind((LOOPBACK, 0))
-    acceptor = Acceptor([bound], Greeter)
+    acceptor = Acceptor([bound := Exhausted(refusals=2)], Greeter)
     with waiting(bound, 1) as (client,):
         client.setblocking(False)
         assert await asyncio.get_running_loop().sock_recv(client, 100) == b"welcome"
@@ -159,10 +159,7 @@ async def test_a_door_that_is_closed_while_it_pauses_stays_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(accepting, "PAUSE_SECONDS", 0.0)
-    bound = Exhausted()
-    bound.refusals = 1
-    bound.bind((LOOPBACK, 0))
-    acceptor = Acceptor([bound], Greeter)
+    acceptor = Acceptor([bound := Exhausted(refusals=1)], Greeter)
     with waiting(bound, 1):
         while bound.refusals:  # noqa: ASYNC110  # It tells nobody.
             await asyncio.sleep(0)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from appliance.cache import runs as runs_module
 from appliance.cache.fill import Fill
 from appliance.cache.tally import Count, Tally
 from appliance.policy import backoff
+from appliance.policy.fillplan import plan_runs
+from appliance.policy.runs import Orders
 from appliance.protocol.digest import digest_of
 from appliance.protocol.ranges import Span
 from appliance.store.faults import DigestMismatchError, StoreFullError
@@ -113,6 +116,47 @@ async def test_a_reader_is_told_of_bytes_as_they_land(filler: Filler, source: Fa
         assert span is not None
         assert span.start == 3000
     assert await read(fill, 0) == Span(0, SIZE)
+
+
+async def test_who_comes_together_is_planned_for_together(
+    filler: Filler, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fill_module, "LOOK_SECONDS", 60.0)  # Only what happens has it plan.
+    monkeypatch.setattr(fill_module, "PLAN_SECONDS", 60.0)
+    plans: list[Any] = []
+
+    def plan(**known: Any) -> Orders:
+        plans.append(known["readers"])
+        return plan_runs(**known)
+
+    monkeypatch.setattr(fill_module, "plan_runs", plan)
+    source.gates[3000] = asyncio.Event()
+    async with filler.running() as (fill, _):
+        await until(lambda: fill.pending.held.size_bytes == 3000)
+        before = len(plans)
+        for _ in range(50):
+            fill.follow(Span(0, SIZE))
+            await asyncio.sleep(0)
+        assert len(plans) == before
+        monkeypatch.setattr(fill_module, "PLAN_SECONDS", 0.0)
+        fill._planning.cancel()
+        fill.follow(Span(0, SIZE))
+        await until(lambda: len(plans) == before + 1)
+        assert len(plans[-1]) == 51
+        source.gates[3000].set()
+
+
+async def test_readers_are_woken_together_and_all_when_it_is_over(
+    filler: Filler, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fill_module, "WAKE_SECONDS", 60.0)
+    monkeypatch.setattr(fill_module, "WAKE_SECONDS_MAX", 60.0)
+    source.gates[0] = source.gates[3000] = asyncio.Event()
+    async with filler.running() as (fill, _), asyncio.TaskGroup() as group:
+        waiting = [group.create_task(read(fill, 0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        source.gates[0].set()
+    assert [each.result() for each in waiting] == [Span(0, SIZE)] * 3
 
 
 async def test_a_reader_is_given_its_own_span_and_no_more(filler: Filler) -> None:

@@ -65,7 +65,10 @@ def test_checksums_with_one_wrong_bit_are_none(size_bytes: int, data: st.DataObj
 
 @given(st.builds(BlobRecord, DIGESTS, SIZES, INSTANTS))
 def test_blobs(record: BlobRecord) -> None:
-    assert encodings.decode_blob(record.digest, encodings.encode_blob(record)) == record
+    content = encodings.encode_blob(record)
+    assert encodings.decode_blob(record.digest, content) == record
+    assert encodings.decode_blob_size(content) == record.size_bytes
+    assert encodings.decode_blob_size(content[1:]) == 0
 
 
 @given(st.integers(0, 2**63))
